@@ -1,0 +1,51 @@
+# All set-up is done here: a fresh Debian or Ubuntu needs only Python >= 3.11 and make.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test lint types check bpf bpf-check servers bench lock screenshots clean help
+
+help:  ## say what each target does
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh
+	touch $@
+
+setup: $(STAMP)  ## make the virtual environment with the locked dependencies
+
+run: $(STAMP)  ## sensor where the kernel allows, relay and dashboard; says what to open
+	$(BIN)/python scripts/run.py
+
+test: $(STAMP)  ## set everything up and run the tests
+	sh scripts/system_packages.sh test
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff: format and rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)  ## mypy --strict on all packages
+	$(BIN)/mypy
+
+check: lint types test  ## all of the above
+
+bpf: ## compile the BPF object with the recorded compiler
+	sh scripts/system_packages.sh bpf
+	sh scripts/build_bpf.sh
+
+bpf-check: $(STAMP)  ## build the BPF object again and compare instructions, maps and relocations
+	sh scripts/system_packages.sh bpf
+	$(BIN)/python scripts/check_bpf.py
+
+bench: $(STAMP)  ## ingest, delivery and memory, beside their baselines
+	$(BIN)/python -m benchmarks.relay
+
+lock: $(STAMP)  ## resolve the dependencies again
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --no-header -o requirements/runtime.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group dev pyproject.toml --no-header -o requirements/dev.txt
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
