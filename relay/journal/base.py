@@ -125,7 +125,11 @@ class Log(Protocol):
         ...
 
     async def read(self, lane: Lane, after: int, limit: int) -> Sequence[Alert]:
-        """Alerts of the lane's priority with seq > after, oldest first. Only those committed."""
+        """Alerts of the lane's priority with seq > after, oldest first. Only those committed.
+
+        What the lane has settled or has an open row for is left out: a worker that starts again reads
+        from the cursor on and must not send those a second time.
+        """
         ...
 
     async def fetch(self, seqs: Sequence[int]) -> Sequence[Alert]:
@@ -140,8 +144,11 @@ class Log(Protocol):
         """Record fates and move the cursor over what is now contiguous. Returns after the commit."""
         ...
 
-    def newest(self) -> int:
-        """The newest committed sequence number, 0 for an empty journal."""
+    def newest(self, priority: int | None = None) -> int:
+        """The newest committed sequence number (of this priority), 0 if there is none.
+
+        From memory: every worker asks it for eight lanes whenever an alert has come.
+        """
         ...
 
     async def wait_newer(self, seq: int) -> int:
