@@ -1,5 +1,5 @@
 # All set-up is done here: a fresh Debian or Ubuntu needs only Python >= 3.11 and make.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

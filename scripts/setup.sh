@@ -1,10 +1,15 @@
 #!/bin/sh
 # Makes $VENV with the locked dependencies and this project in it. Needs Python >= 3.11.
 set -eu
-PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
 
-if [ -z "$PYTHON" ] || ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+if [ -z "${PYTHON:-}" ]; then
+    for PYTHON in python3 python3.13 python3.12 python3.11 python3.14; do
+        recent "$PYTHON" && break
+    done
+fi
+if ! recent "$PYTHON"; then
     echo "setup: Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11" >&2
     exit 1
 fi

@@ -1,0 +1,1 @@
+"""The journal: alerts on disk, and what became of each at each output."""

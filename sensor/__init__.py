@@ -1,0 +1,1 @@
+"""Outrider's sensor: eBPF events judged by Falco's rules."""
