@@ -12,9 +12,7 @@ class Kind(Enum):
     """The comparison class of a field (libsinsp/filter_compare.cpp)."""
 
     STRING = "string"  # str
-    NUMBER = (
-        "number"  # int (signed, unsigned, errno, flags, enum, port, time in ns, duration in ns)
-    )
+    NUMBER = "number"  # int (signed, unsigned, errno, flags, enum, port, time in ns, duration in ns)
     BOOL = "bool"  # bool
     BYTES = "bytes"  # bytes
     IP = "ip"  # str, textual address
@@ -27,9 +25,7 @@ class Many(Enum):
 
     ONE = "one"  # scalar, or None when absent
     ANY = "any"  # tuple of values: a comparison holds if any of them satisfies it (proc.aname)
-    PAIR = (
-        "pair"  # tuple of values: `=`/`in` if any, `!=` only if all differ (fd.ip, fd.port, fd.net)
-    )
+    PAIR = "pair"  # tuple of values: `=`/`in` if any, `!=` only if all differ (fd.ip, fd.port, fd.net)
     LIST = "list"  # list-typed: only in (all are in the set), intersects (any), exists
 
 

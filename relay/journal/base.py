@@ -181,9 +181,7 @@ class Generation:
     number: int
     output: str
     from_seq: int
-    routing: Mapping[str, str] = field(
-        default_factory=dict
-    )  # match, minimum_priority, enabled as text
+    routing: Mapping[str, str] = field(default_factory=dict)  # match, minimum_priority, enabled as text
 
 
 class Ledger(Protocol):
