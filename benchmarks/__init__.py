@@ -1,0 +1,1 @@
+"""Benchmarks: one command each, every figure beside a baseline of the same run."""
