@@ -2,6 +2,8 @@
 PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
+RELAY_CONFIG ?= config/relay.yaml
+SENSOR_CONFIG ?= config/sensor.yaml
 STAMP := $(VENV)/.installed
 
 .PHONY: run test lint types check bpf bpf-check servers bench lock screenshots clean help
@@ -16,7 +18,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 setup: $(STAMP)  ## make the virtual environment with the locked dependencies
 
 run: $(STAMP)  ## sensor where the kernel allows, relay and dashboard; says what to open
-	$(BIN)/python scripts/run.py
+	sh scripts/system_packages.sh run
+	$(BIN)/python scripts/run.py --relay-config $(RELAY_CONFIG) --sensor-config $(SENSOR_CONFIG)
 
 test: $(STAMP)  ## set everything up and run the tests
 	sh scripts/system_packages.sh test
@@ -46,6 +49,7 @@ lock: $(STAMP)  ## resolve the dependencies again
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --no-header -o requirements/runtime.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group dev pyproject.toml --no-header -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group build --no-header -o requirements/build.txt
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
