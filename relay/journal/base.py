@@ -30,6 +30,7 @@ class NewAlert:
     hostname: str
     normalised: tuple[str, ...]  # what was missing or odd and was filled in
     received_from: str  # peer address and credential; the body cannot set it
+    has_time: bool = True  # the body carries its own `time`: the same body twice is a repeat
 
 
 @dataclass(frozen=True, slots=True)

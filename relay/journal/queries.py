@@ -1,0 +1,247 @@
+"""Reading: every function here runs in a reader's thread, on that thread's own connection."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from relay.alert import Alert
+from relay.journal.base import Fate, Filter, Generation, Lane, Page, Pending, State
+from relay.journal.ids import uuid7_ms
+
+Judge = Callable[[Mapping[str, str], Alert], str | None]
+"""Why this routing leaves the alert out; None if it takes it."""
+
+_COLUMNS = (
+    "alert.seq, id, time_ns, received_ns, priority, rule, source, hostname, content, normalised,"
+    " received_from, body"
+)
+_FROM = f"SELECT {_COLUMNS} FROM alert JOIN body ON body.seq = alert.seq"
+_CLOCK_SLACK_NS = 10 * 60 * 10**9
+
+
+def to_alert(row: Sequence[Any]) -> Alert:
+    return Alert(
+        seq=row[0],
+        id=row[1],
+        time_ns=row[2],
+        received_ns=row[3],
+        priority=row[4],
+        rule=row[5],
+        source=row[6],
+        hostname=row[7],
+        content=row[8],
+        normalised=tuple(row[9].split("\n")) if row[9] else (),
+        received_from=row[10],
+        raw=row[11],
+    )
+
+
+def lane_after(connection: sqlite3.Connection, priority: int, after: int, limit: int) -> list[Alert]:
+    query = f"{_FROM} WHERE priority = ? AND alert.seq > ? ORDER BY alert.seq LIMIT ?"
+    return [to_alert(row) for row in connection.execute(query, (priority, after, limit))]
+
+
+def by_seq(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[Alert]:
+    query = f"{_FROM} WHERE alert.seq IN (SELECT value FROM json_each(?)) ORDER BY alert.seq"
+    return [to_alert(row) for row in connection.execute(query, (json.dumps(list(seqs)),))]
+
+
+def lane_numbers(
+    connection: sqlite3.Connection, lane: Lane, newest: int
+) -> tuple[int, int, list[int], set[int], set[int]]:
+    """Cursor, how many alerts lie beyond it up to `newest`; the numbers up to the last that has a fate, which
+    of these are settled, and which open. The worker's window bounds them."""
+    row = connection.execute(
+        "SELECT cursor FROM lane WHERE output = ? AND priority = ?", _key(lane)
+    ).fetchone()
+    cursor = row[0] if row else 0
+    (beyond,) = connection.execute(
+        "SELECT count(*) FROM alert WHERE priority = ? AND seq > ? AND seq <= ?",
+        (lane.priority, cursor, newest),
+    ).fetchone()
+    ranges = connection.execute(
+        "SELECT from_seq, to_seq FROM delivered WHERE output = ? AND priority = ? AND to_seq > ?"
+        " ORDER BY from_seq",
+        (*_key(lane), cursor),
+    ).fetchall()
+    rows = connection.execute(
+        "SELECT seq, state FROM fate WHERE output = ? AND seq > ? AND priority = ?",
+        (lane.output, cursor, lane.priority),
+    ).fetchall()
+    read_to = max([to for _, to in ranges] + [seq for seq, _ in rows], default=cursor)
+    order = [
+        seq
+        for (seq,) in connection.execute(
+            "SELECT seq FROM alert WHERE priority = ? AND seq > ? AND seq <= ? ORDER BY seq",
+            (lane.priority, cursor, read_to),
+        )
+    ]
+    opened = {seq for seq, state in rows if state == State.RETRYING}
+    closed = {seq for seq, state in rows if state != State.RETRYING}
+    for start, end in ranges:
+        closed.update(seq for seq in order if start <= seq <= end and seq not in opened)
+    return cursor, beyond, order, closed & set(order), opened
+
+
+def pending(connection: sqlite3.Connection, lane: Lane) -> list[Pending]:
+    rows = connection.execute(
+        "SELECT seq, attempts, first_try_ns, next_try_ns, coalesce(why, '') FROM fate"
+        " WHERE output = ? AND priority = ? AND state = 'retrying' ORDER BY next_try_ns",
+        _key(lane),
+    )
+    return [Pending(*row) for row in rows]
+
+
+def oldest_unsettled(connection: sqlite3.Connection, lanes: Iterable[tuple[int, int]]) -> int | None:
+    """received_ns of the oldest alert among the first unsettled of each (priority, after)."""
+    found = [
+        row[0]
+        for priority, after in lanes
+        if (
+            row := connection.execute(
+                "SELECT received_ns FROM alert WHERE priority = ? AND seq > ? ORDER BY seq LIMIT 1",
+                (priority, after),
+            ).fetchone()
+        )
+    ]
+    return min(found, default=None)
+
+
+def listed(connection: sqlite3.Connection, where: Filter, before: int | None, limit: int) -> Page:
+    """Newest first. A time becomes a sequence number by halving: received_ns grows with it."""
+    clauses, values = ["1"], list[Any]()
+    if where.priorities is not None:
+        clauses.append(f"priority IN ({','.join('?' * len(where.priorities))})")
+        values += sorted(where.priorities)
+    for column in ("rule", "source", "hostname"):
+        wanted = getattr(where, column)
+        if wanted is not None:
+            clauses.append(f"{column} = ?")
+            values.append(wanted)
+    if where.since_ns is not None:
+        clauses.append("alert.seq >= ?")
+        values.append(seq_at(connection, where.since_ns))
+    if where.until_ns is not None:
+        clauses.append("alert.seq < ?")
+        values.append(seq_at(connection, where.until_ns))
+    if before is not None:
+        clauses.append("alert.seq < ?")
+        values.append(before)
+    query = f"{_FROM} WHERE {' AND '.join(clauses)} ORDER BY alert.seq DESC LIMIT ?"
+    alerts = [to_alert(row) for row in connection.execute(query, (*values, limit + 1))]
+    more = len(alerts) > limit
+    return Page(alerts[:limit], alerts[limit - 1].seq if more else None)
+
+
+def seq_at(connection: sqlite3.Connection, received_ns: int) -> int:
+    """The first sequence number received at or after this moment."""
+    low, high = connection.execute(
+        "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) + 1 FROM alert"
+    ).fetchone()
+    while low < high:
+        middle = (low + high) // 2
+        row = connection.execute(
+            "SELECT seq, received_ns FROM alert WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
+        ).fetchone()
+        if row is None or row[0] >= high or row[1] >= received_ns:
+            high = middle
+        else:
+            low = row[0] + 1
+    return int(low)
+
+
+def by_id(connection: sqlite3.Connection, alert_id: str) -> Alert | None:
+    """There is no index on ids (random keys are dear): the time in a UUIDv7 leads near it, else a scan."""
+    milliseconds = uuid7_ms(alert_id)
+    if milliseconds is not None:
+        near = milliseconds * 10**6
+        low = seq_at(connection, near - _CLOCK_SLACK_NS)
+        high = seq_at(connection, near + _CLOCK_SLACK_NS)
+        query = f"{_FROM} WHERE id = ? AND alert.seq >= ? AND alert.seq <= ?"
+        row = connection.execute(query, (alert_id, low, high)).fetchone()
+        if row:
+            return to_alert(row)
+    # The newest first: a person looks at what just happened.
+    found = connection.execute(
+        "SELECT seq FROM alert WHERE id = ? ORDER BY seq DESC LIMIT 1", (alert_id,)
+    ).fetchone()
+    return next(iter(by_seq(connection, [found[0]])), None) if found else None
+
+
+def generations(connection: sqlite3.Connection) -> list[Generation]:
+    rows = connection.execute("SELECT number, output, from_seq, routing FROM generation ORDER BY number")
+    return [Generation(number, output, seq, json.loads(text)) for number, output, seq, text in rows]
+
+
+def fates(connection: sqlite3.Connection, alerts: Sequence[Alert], judge: Judge) -> dict[int, list[Fate]]:
+    """One fate for every output that had a routing when the alert was journalled."""
+    if not alerts:
+        return {}
+    by_output: dict[str, list[Generation]] = {}
+    for generation in generations(connection):
+        by_output.setdefault(generation.output, []).append(generation)
+    found: dict[int, list[Fate]] = {alert.seq: [] for alert in alerts}
+    for output, history in by_output.items():
+        rows = _rows(connection, output, [alert.seq for alert in alerts])
+        cursors = dict(connection.execute("SELECT priority, cursor FROM lane WHERE output = ?", (output,)))
+        for alert in alerts:
+            fate = rows.get(alert.seq) or _derived(connection, output, history, alert, judge, cursors)
+            if fate is not None:
+                found[alert.seq].append(fate)
+    return found
+
+
+def _rows(connection: sqlite3.Connection, output: str, seqs: Sequence[int]) -> dict[int, Fate]:
+    rows = connection.execute(
+        "SELECT seq, state, at_ns, attempts, why, reply, receipt, confirmed, next_try_ns FROM fate"
+        " WHERE output = ? AND seq IN (SELECT value FROM json_each(?))",
+        (output, json.dumps(list(seqs))),
+    )
+    return {
+        seq: Fate(output, State(state), at, attempts, why, reply, receipt, bool(confirmed), next_try)
+        for seq, state, at, attempts, why, reply, receipt, confirmed, next_try in rows
+    }
+
+
+def _derived(
+    connection: sqlite3.Connection,
+    output: str,
+    history: Sequence[Generation],
+    alert: Alert,
+    judge: Judge,
+    cursors: Mapping[int, int],
+) -> Fate | None:
+    in_force = [generation for generation in history if generation.from_seq < alert.seq]
+    if not in_force:
+        return None
+    why = judge(in_force[-1].routing, alert)
+    if why is not None:
+        return Fate(output, State.NOT_ROUTED, why=why)
+    row = connection.execute(
+        "SELECT to_seq, at_ns, confirmed FROM delivered WHERE output = ? AND priority = ? AND from_seq <= ?"
+        " ORDER BY from_seq DESC LIMIT 1",
+        (output, alert.priority, alert.seq),
+    ).fetchone()
+    if row and row[0] >= alert.seq:
+        return Fate(output, State.DELIVERED, at_ns=row[1], attempts=1, confirmed=bool(row[2]))
+    if alert.seq <= cursors.get(alert.priority, 0):
+        # The cursor passed it without a delivery: the worker's judgement was "not routed".
+        return Fate(output, State.NOT_ROUTED, why="not routed when it was judged")
+    return Fate(output, State.WAITING)
+
+
+def refused(connection: sqlite3.Connection, limit: int) -> list[dict[str, object]]:
+    rows = connection.execute(
+        "SELECT n, at_ns, received_from, reason, body FROM refused ORDER BY n DESC LIMIT ?", (limit,)
+    )
+    return [
+        {"n": n, "at_ns": at, "received_from": peer, "reason": reason, "body": body}
+        for n, at, peer, reason, body in rows
+    ]
+
+
+def _key(lane: Lane) -> tuple[str, int]:
+    return lane.output, lane.priority

@@ -1,0 +1,370 @@
+"""The journal on SQLite: Log and Ledger of relay.journal.base in one file of `data_dir`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from relay.alert import PRIORITIES, Alert
+from relay.journal import queries
+from relay.journal.base import (
+    Appended,
+    Depth,
+    Fate,
+    Filter,
+    Generation,
+    Lane,
+    NewAlert,
+    Page,
+    Pending,
+    Settlement,
+)
+from relay.journal.lanes import LaneState
+from relay.journal.lock import DataDirLock
+from relay.journal.schema import connect, upgrade
+from relay.journal.writer import Job, Stats, Writer
+
+FILE = "journal.db"
+READERS = 3
+QUEUE_BYTES = 32 * 2**20
+"""Bodies that wait for the writer; beyond it `append` waits, and sockets are not read."""
+TAIL_BYTES = 4 * 2**20
+"""The newest alerts stay in memory: a worker that keeps up never reads them from the file."""
+REFUSED_KEPT = 1000
+REFUSED_BYTES = 64 * 1024
+
+T = TypeVar("T")
+
+
+class Tail:
+    """The newest alerts of one priority, in order; everything of the lane after `complete_after`."""
+
+    def __init__(self, complete_after: int) -> None:
+        self.alerts: deque[Alert] = deque()
+        self.complete_after = complete_after
+        self.bytes = 0
+
+    def add(self, alert: Alert, limit: int) -> None:
+        self.alerts.append(alert)
+        self.bytes += len(alert.raw)
+        while self.bytes > limit:
+            gone = self.alerts.popleft()
+            self.bytes -= len(gone.raw)
+            self.complete_after = gone.seq
+
+    def after(self, seq: int, limit: int) -> list[Alert] | None:
+        """The next alerts after `seq`; None if they may have left memory."""
+        if seq < self.complete_after:
+            return None
+        found: list[Alert] = []
+        for alert in reversed(self.alerts):
+            if alert.seq <= seq:
+                break
+            found.append(alert)
+        found.reverse()
+        return found[:limit]
+
+
+class Journal:
+    """Open with `await Journal.open(data_dir)`, close with `await close()`. One event loop uses it."""
+
+    def __init__(self, data_dir: Path, lock: DataDirLock, writer: Writer, judge: queries.Judge) -> None:
+        self.data_dir = data_dir
+        self.judge = judge
+        self._lock = lock
+        self._writer = writer
+        self._path = writer.path
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
+        self._local = threading.local()
+        self._incoming: list[Job] = []
+        self._queued_bytes = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._news = asyncio.Event()
+        self._newest = writer.newest
+        self._by_priority = [0] * len(PRIORITIES)
+        self._appended = [0] * len(PRIORITIES)  # since the start
+        self._tails = [Tail(writer.newest) for _ in PRIORITIES]
+        self._lanes: dict[Lane, LaneState] = {}
+        self._loading: dict[Lane, asyncio.Task[LaneState]] = {}
+        self._generations: list[Generation] = []
+
+    @classmethod
+    async def open(
+        cls,
+        data_dir: Path,
+        *,
+        judge: queries.Judge = lambda routing, alert: None,
+        dedup_window_s: float = 48 * 3600,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> Journal:
+        """Make or open the journal. Raises DataDirError, SchemaError, sqlite3.DatabaseError.
+
+        `judge` says why a routing (the text of a generation) leaves an alert out, or None.
+        """
+        lock, connection, newest = _prepare(data_dir)
+        path = data_dir / FILE
+        loop = asyncio.get_running_loop()
+        writer = Writer(path, connection, newest, int(dedup_window_s * 1e9), clock, loop)
+        journal = cls(data_dir, lock, writer, judge)
+        writer.committed = journal._committed
+        for priority in range(len(PRIORITIES)):
+            newest = connection.execute(
+                "SELECT max(seq) FROM alert WHERE priority = ?", (priority,)
+            ).fetchone()
+            journal._by_priority[priority] = newest[0] or 0
+        journal._generations = queries.generations(connection)
+        writer.start()
+        return journal
+
+    async def close(self) -> None:
+        """Commit what was handed over, and give the directory free."""
+        self._hand_over()
+        await asyncio.to_thread(self._writer.stop)
+        self._readers.shutdown(wait=True)
+        self._lock.release()
+
+    @property
+    def stats(self) -> Stats:
+        return self._writer.stats
+
+    def size(self) -> int:
+        """Bytes of the file and its write-ahead log."""
+        names = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(path.stat().st_size for path in names if path.exists())
+
+    # Log
+
+    async def append(self, alerts: Sequence[NewAlert]) -> Sequence[Appended]:
+        """See Log. Raises JournalFullError when the commit failed; nothing of it was acknowledged."""
+        if not alerts:
+            return []
+        while self._queued_bytes > QUEUE_BYTES:
+            self._room.clear()
+            await self._room.wait()
+        self._queued_bytes += sum(len(alert.body) for alert in alerts)
+        answers: Sequence[Appended] = await self._submit(alerts=alerts)
+        return answers
+
+    async def cursor(self, lane: Lane) -> int:
+        return (await self._lane(lane)).cursor
+
+    async def read(self, lane: Lane, after: int, limit: int) -> Sequence[Alert]:
+        state = await self._lane(lane)
+        again = state.unsettled(after, limit)
+        if again:
+            return await self.fetch(again)
+        position = max(after, state.read_to)
+        if self._by_priority[lane.priority] <= position:
+            return []
+        found = self._tails[lane.priority].after(position, limit)
+        if found is None:
+            found = await self._read(queries.lane_after, lane.priority, position, limit)
+        state = await self._lane(lane)  # it may have been loaded again meanwhile
+        if position == max(after, state.read_to):
+            state.extend([alert.seq for alert in found])
+        return found
+
+    async def fetch(self, seqs: Sequence[int]) -> Sequence[Alert]:
+        return await self._read(queries.by_seq, list(seqs))
+
+    async def pending(self, lane: Lane) -> Sequence[Pending]:
+        return await self._read(queries.pending, lane)
+
+    async def settle(self, lane: Lane, settlements: Sequence[Settlement]) -> None:
+        state = await self._lane(lane)
+        plan = state.settle(settlements)
+        try:
+            await self._submit(plans=[plan])
+        except BaseException:
+            self._lanes.pop(lane, None)  # memory is ahead of the file: read it again
+            raise
+
+    def newest(self, priority: int | None = None) -> int:
+        return self._newest if priority is None else self._by_priority[priority]
+
+    async def wait_newer(self, seq: int) -> int:
+        while self._newest <= seq:
+            await self._news.wait()
+        return self._newest
+
+    # Ledger
+
+    async def alerts(self, where: Filter, *, before: int | None = None, limit: int = 50) -> Page:
+        return await self._read(queries.listed, where, before, limit)
+
+    async def alert(self, alert_id: str) -> Alert | None:
+        return await self._read(queries.by_id, alert_id)
+
+    async def fates(self, alerts: Sequence[Alert]) -> Mapping[int, Sequence[Fate]]:
+        return await self._read(queries.fates, alerts, self.judge)
+
+    async def depth(self, output: str) -> Depth:
+        states = [await self._lane(Lane(output, priority)) for priority in range(len(PRIORITIES))]
+        waiting = sum(state.waiting for state in states)
+        if not waiting:
+            return Depth(0, None)
+        firsts = [(state.lane.priority, state.cursor) for state in states if state.waiting]
+        return Depth(waiting, await self._read(queries.oldest_unsettled, firsts))
+
+    async def generation(self, output: str, routing: Mapping[str, str]) -> Generation:
+        mine = [generation for generation in self._generations if generation.output == output]
+        if mine and mine[-1].routing == routing:
+            return mine[-1]
+        at = self._writer.clock()
+        new: Generation = await self._submit(call=lambda db: _new_generation(db, output, routing, at))
+        self._generations.append(new)
+        for priority in range(len(PRIORITIES)):
+            self._lanes.pop(Lane(output, priority), None)
+        return new
+
+    async def generations(self) -> Sequence[Generation]:
+        return tuple(self._generations)
+
+    async def refuse(self, body: bytes, reason: str, received_from: str, at_ns: int) -> None:
+        await self._submit(call=lambda db: _refuse(db, (at_ns, received_from, reason, body[:REFUSED_BYTES])))
+
+    async def refused(self, limit: int) -> Sequence[Mapping[str, object]]:
+        return await self._read(queries.refused, limit)
+
+    # Inside
+
+    async def _submit(self, **job: Any) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if not self._incoming:
+            # What else arrives in this turn of the loop goes along.
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._incoming.append(Job(future, **job))
+        return await future
+
+    def _hand_over(self) -> None:
+        jobs, self._incoming = self._incoming, []
+        if jobs:
+            self._writer.submit(jobs)
+
+    def _committed(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if job.alerts:
+                self._queued_bytes -= sum(len(alert.body) for alert in job.alerts)
+                if job.error is None:
+                    self._remember(job)
+            if job.future.done():
+                continue  # whoever waited was cancelled
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        if self._queued_bytes <= QUEUE_BYTES:
+            self._room.set()
+        self._news.set()
+        self._news.clear()
+
+    def _remember(self, job: Job) -> None:
+        for new, answer in zip(job.alerts, job.result, strict=True):
+            if answer.duplicate:
+                continue
+            self._newest = answer.seq
+            self._by_priority[new.priority] = answer.seq
+            self._appended[new.priority] += 1
+            self._tails[new.priority].add(_alert(new, answer), TAIL_BYTES // len(PRIORITIES))
+            for state in self._lanes.values():
+                if state.lane.priority == new.priority:
+                    state.waiting += 1
+
+    async def _lane(self, lane: Lane) -> LaneState:
+        state = self._lanes.get(lane)
+        if state is not None:
+            return state
+        task = self._loading.get(lane)
+        if task is None:
+            task = asyncio.ensure_future(self._load(lane))
+            self._loading[lane] = task
+            task.add_done_callback(lambda _: self._loading.pop(lane, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, lane: Lane) -> LaneState:
+        newest, appended = self._newest, self._appended[lane.priority]
+        cursor, beyond, order, closed, opened = await self._read(queries.lane_numbers, lane, newest)
+        beyond += self._appended[lane.priority] - appended  # what came while it was counted
+        state = LaneState(lane, cursor, beyond - len(closed), order, 0, closed, opened)
+        self._lanes[lane] = state
+        return state
+
+    async def _read(self, function: Callable[..., T], *args: Any) -> T:
+        def call() -> T:
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = connect(self._path, read_only=True)
+            return function(connection, *args)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+
+
+def _prepare(data_dir: Path) -> tuple[DataDirLock, sqlite3.Connection, int]:
+    """Lock the directory, make or upgrade the file; also the highest number ever given."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_dir.chmod(0o700)
+    lock = DataDirLock(data_dir)
+    path = data_dir / FILE
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = connect(path)
+        upgrade(connection, path)
+        (newest,) = connection.execute(
+            "SELECT max((SELECT coalesce(max(seq), 0) FROM alert), (SELECT seq FROM high_water),"
+            " (SELECT coalesce(max(cursor), 0) FROM lane))"
+        ).fetchone()
+    except BaseException:
+        lock.release()
+        raise
+    return lock, connection, newest
+
+
+def _alert(new: NewAlert, answer: Appended) -> Alert:
+    return Alert(
+        seq=answer.seq,
+        id=answer.id,
+        time_ns=new.time_ns,
+        received_ns=new.received_ns,
+        priority=new.priority,
+        rule=new.rule,
+        source=new.source,
+        hostname=new.hostname,
+        raw=new.body,
+        content=new.content,
+        received_from=new.received_from,
+        normalised=new.normalised,
+    )
+
+
+def _new_generation(
+    connection: sqlite3.Connection, output: str, routing: Mapping[str, str], at_ns: int
+) -> Generation:
+    (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM alert").fetchone()
+    (noted,) = connection.execute("SELECT seq FROM high_water").fetchone()
+    first = max(newest, noted)
+    cursor = connection.execute(
+        "INSERT INTO generation (output, from_seq, at_ns, routing) VALUES (?, ?, ?, ?)",
+        (output, first, at_ns, json.dumps(dict(routing), sort_keys=True)),
+    )
+    number = cursor.lastrowid or 0
+    # A new output starts at the newest alert.
+    connection.executemany(
+        "INSERT OR IGNORE INTO lane VALUES (?, ?, ?)",
+        [(output, priority, first) for priority in range(len(PRIORITIES))],
+    )
+    return Generation(number, output, first, dict(routing))
+
+
+def _refuse(connection: sqlite3.Connection, row: tuple[int, str, str, bytes]) -> None:
+    connection.execute("INSERT INTO refused (at_ns, received_from, reason, body) VALUES (?, ?, ?, ?)", row)
+    connection.execute("DELETE FROM refused WHERE n <= (SELECT max(n) FROM refused) - ?", (REFUSED_KEPT,))
