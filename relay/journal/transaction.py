@@ -62,9 +62,12 @@ class Seen:
 
     def save(self) -> None:
         rows = [(key, digest, seq, at) for key, (digest, seq, at) in self.new.items()]
+        if not rows:
+            return
         statement = f"INSERT OR REPLACE INTO {self.table} (key, digest, seq, at_ns)"
         insert(self.connection, statement, rows)
-        if rows:  # as many old ones go as new ones came, and some more
+        oldest = self.connection.execute(f"SELECT at_ns FROM {self.table} ORDER BY n LIMIT 1").fetchone()
+        if oldest[0] <= self.since_ns:  # as many old ones go as new ones came, and some more
             self.connection.execute(
                 f"DELETE FROM {self.table} WHERE n IN "
                 f"(SELECT n FROM {self.table} ORDER BY n LIMIT ?) AND at_ns <= ?",
