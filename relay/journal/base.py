@@ -93,6 +93,7 @@ class Settlement:
     confirmed: bool = False
     ref: str | None = None
     next_try_ns: int | None = None
+    first_try_ns: int | None = None  # moved forward by time that does not count as trying; None: at_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,8 @@ def write_plan(connection: sqlite3.Connection, plan: Plan) -> None:
     for one in plan.rows:
         connection.execute(
             "INSERT INTO fate VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " state = excluded.state, at_ns = excluded.at_ns, attempts = excluded.attempts,"
+            " state = excluded.state, at_ns = excluded.at_ns, first_try_ns = excluded.first_try_ns,"
+            " attempts = excluded.attempts,"
             " confirmed = excluded.confirmed, next_try_ns = excluded.next_try_ns, why = excluded.why,"
             " reply = excluded.reply, receipt = excluded.receipt, ref = coalesce(excluded.ref, ref)",
             (
@@ -199,7 +200,7 @@ def write_plan(connection: sqlite3.Connection, plan: Plan) -> None:
                 priority,
                 one.state.value,
                 one.at_ns,
-                one.at_ns,
+                one.first_try_ns or one.at_ns,
                 one.attempts,
                 int(one.confirmed),
                 one.next_try_ns if one.state is State.RETRYING else None,

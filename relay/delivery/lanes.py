@@ -1,0 +1,93 @@
+"""What a worker holds of its lanes: a small buffer of alerts that were read, and the open retries."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from relay.alert import Alert
+from relay.journal.base import Lane
+
+URGENT_TURNS = 7
+"""Of eight turns; the eighth goes to the other lanes, one after another, so that nothing starves."""
+
+
+@dataclass(slots=True)
+class Open:
+    """An alert that was tried and failed, or one that is being tried again."""
+
+    seq: int
+    attempts: int
+    first_try_ns: int  # moved forward by time that does not count
+    next_try_ns: int
+
+
+@dataclass(slots=True)
+class Work:
+    """Alerts of one lane for one request. `alerts` is None until the retried ones are fetched again."""
+
+    lane: LaneBuffer
+    alerts: Sequence[Alert] | None
+    retries: Sequence[Open] = ()
+
+
+@dataclass(slots=True)
+class LaneBuffer:
+    lane: Lane
+    position: int  # read up to here
+    fresh: deque[Alert] = field(default_factory=deque)
+    open: dict[int, Open] = field(default_factory=dict)
+    due: deque[Open] = field(default_factory=deque)
+    trying: int = 0  # of `open`, those that are in a request now
+
+    def release_due(self, now_ns: int, *, all_of_them: bool = False) -> None:
+        """Move the open ones whose time has come to `due`."""
+        queued = {one.seq for one in self.due}
+        for one in sorted(self.open.values(), key=lambda one: one.next_try_ns):
+            if one.next_try_ns > now_ns and not all_of_them:
+                break
+            if one.seq not in queued and one.next_try_ns >= 0:
+                self.due.append(one)
+
+    def take_fresh(self, alerts: int, size: int) -> list[Alert]:
+        """Up to so many alerts, and bytes; at least one."""
+        fresh = self.fresh
+        if alerts == 1:
+            return [fresh.popleft()]
+        taken = [fresh.popleft()]
+        held = len(taken[0].raw)
+        while fresh and len(taken) < alerts and held + len(fresh[0].raw) <= size:
+            held += len(fresh[0].raw)
+            taken.append(fresh.popleft())
+        return taken
+
+    def take_due(self, alerts: int) -> list[Open]:
+        """Retries of about the same age; each failure halves the batch, until one alert is alone."""
+        first = self.due.popleft()
+        most = max(1, alerts >> first.attempts)
+        taken = [first]
+        while self.due and len(taken) < most and self.due[0].attempts <= first.attempts:
+            taken.append(self.due.popleft())
+        for one in taken:
+            one.next_try_ns = -1  # under way
+        return taken
+
+    def next_due_ns(self) -> int | None:
+        times = [one.next_try_ns for one in self.open.values() if one.next_try_ns >= 0]
+        return min(times, default=None)
+
+
+class Turns:
+    """Chooses among lanes that have something, given in order of urgency."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._other = 0
+
+    def choose(self, ready: Sequence[LaneBuffer]) -> LaneBuffer:
+        self._turn += 1
+        if len(ready) == 1 or self._turn % (URGENT_TURNS + 1):
+            return ready[0]
+        self._other += 1
+        return ready[1 + self._other % (len(ready) - 1)]
