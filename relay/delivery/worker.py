@@ -415,9 +415,9 @@ class Worker:
         while True:
             await self._unsettled.wait()
             self._unsettled.clear()
-            while not await self._settle_once():
+            while not await self._settle_once():  # noqa: ASYNC110
                 # Nothing new is begun while fates cannot be written: it would be sent again and again.
-                await asyncio.sleep(SETTLE_AGAIN)  # noqa: ASYNC110
+                await asyncio.sleep(SETTLE_AGAIN)
             if self._settle_fails:
                 self._settle_fails = False
                 self._pump()

@@ -1,0 +1,50 @@
+"""Running the application: uvicorn with the settings that the benchmarks were made with."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import structlog
+import uvicorn
+
+from relay import log as logs
+from relay.app import create_app
+from relay.config import RelayConfig
+from relay.journal import DataDirError, SchemaError
+
+START_ERROR = 3
+log = structlog.get_logger()
+
+
+def run(config: RelayConfig, log_level: str) -> int:
+    """Serve until a signal ends it. Returns the exit code."""
+    logs.configure(log_level)
+    app = create_app(config)
+    settings = uvicorn.Config(
+        app,
+        host=config.listen.host,
+        port=config.listen.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        backlog=2048,
+    )
+    try:
+        server = uvicorn.Server(settings)
+        server.run()
+    except (DataDirError, SchemaError, sqlite3.DatabaseError, OSError) as error:
+        log.error("cannot start", why=str(error))
+        return START_ERROR
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else START_ERROR
+    except KeyboardInterrupt:
+        return 0
+    return 0 if server.started else START_ERROR
