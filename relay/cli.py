@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def _load(file: Path) -> RelayConfig:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("outrider"), prog_name="relay")
+@click.version_option(package_name="outrider", prog_name="relay")
 def main() -> None:
     """Takes alerts, keeps them, delivers them, and says what became of each."""
 
