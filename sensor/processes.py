@@ -51,13 +51,13 @@ class NoProc:
 class Process:
     """One process that was seen. `image` and `cwd` ask /proc if nothing better is known."""
 
-    __slots__ = ("_image", "_losses", "_table", "exited_ns", "pid", "start_ns")
+    __slots__ = ("_image", "_losses", "exited_ns", "pid", "start_ns", "table")
 
     def __init__(self, table: ProcessTable, pid: int, start_ns: int, image: Image | None) -> None:
         self.pid = pid
         self.start_ns = start_ns
         self.exited_ns: int | None = None
-        self._table = table
+        self.table = table
         self._image = image
         # An image that is not known counts as read before any loss: it is asked for once.
         self._losses = table.losses if image is not None else -1
@@ -65,16 +65,16 @@ class Process:
     @property
     def image(self) -> Image | None:
         """What it runs; None when it was gone before anyone could ask."""
-        if self._losses != self._table.losses:
+        if self._losses != self.table.losses:
             # Never read, or an exec may have been among the events that were lost since.
-            self._losses = self._table.losses
-            self._image = self._table.read(self.pid, self.start_ns) or self._image
+            self._losses = self.table.losses
+            self._image = self.table.read(self.pid, self.start_ns) or self._image
         return self._image
 
     @property
     def cwd(self) -> str | None:
         """The working directory now; the one at its exec if it is gone."""
-        now = self._table.reader.cwd(self.pid, self.start_ns // TICK_NS)
+        now = self.table.reader.cwd(self.pid, self.start_ns // TICK_NS)
         if now is not None:
             return now
         image = self.image
@@ -83,7 +83,7 @@ class Process:
     def replace(self, image: Image) -> None:
         """An exec happened."""
         self._image = image
-        self._losses = self._table.losses
+        self._losses = self.table.losses
 
     def known(self) -> Image | None:
         """The image without asking /proc."""
