@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,8 +26,6 @@ DRAIN_SECONDS = 10.0
 OWN_POSTS = ("/ui", "/api", "/test")
 """Paths that take a POST of their own; a POST to any other means POST /, as in falcosidekick."""
 
-Scope = dict[str, Any]
-Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 log = structlog.get_logger()
 
 
@@ -94,23 +92,21 @@ def routed(generations: Sequence[Generation]) -> Callable[[Alert], str | None] |
     return why_not
 
 
-class IngestMiddleware:
-    """Takes POSTs before FastAPI's routing, which would cost several times the work itself."""
+class Application(FastAPI):
+    """FastAPI, but a POST of alerts goes to ingest before middleware and routing, which cost more than it."""
 
-    def __init__(self, app: Asgi, ingest: Ingest) -> None:
-        self.app = app
-        self.ingest = ingest
+    relay: Relay
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             path = scope["path"]
             if path == "/" or not any(path == own or path.startswith(own + "/") for own in OWN_POSTS):
-                await self.ingest(scope, receive, send)
+                await self.relay.ingest(scope, receive, send)
                 return
-        await self.app(scope, receive, send)
+        await super().__call__(scope, receive, send)
 
 
-def create_app(config: RelayConfig) -> FastAPI:
+def create_app(config: RelayConfig) -> Application:
     """The ASGI application for this configuration."""
     relay = Relay(config)
 
@@ -122,10 +118,9 @@ def create_app(config: RelayConfig) -> FastAPI:
         finally:
             await relay.stop()
 
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.relay = relay
+    app = Application(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.relay = relay
     add_probes(app, relay)
-    app.add_middleware(IngestMiddleware, ingest=relay.ingest)
     return app
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from relay.alert import PRIORITIES, Alert, priority_number
-from relay.config.settings import OutputSettings
+
+if TYPE_CHECKING:
+    from relay.config.settings import OutputSettings
 
 WhyNot = Callable[[Alert], str | None]
 
