@@ -50,6 +50,17 @@ class SensorFields:
         """Every field, sorted, without arguments."""
         return sorted(self._entries)
 
+    def describe(self) -> list[tuple[str, str, str]]:
+        """(name, kind, note) of every field, sorted."""
+        rows = []
+        for name in self.names():
+            entry = self._entries[name]
+            notes = ["takes an argument"] if entry.make is not None else []
+            if name in RUNTIME_FIELDS:
+                notes.append("known on the host, absent in containers")
+            rows.append((name, entry.kind.value, "; ".join(notes)))
+        return rows
+
     def resolve(self, name: str, arg: str | None) -> FieldInfo:
         """The field and its getter. Raises UnknownFieldError for one that the sensor does not have."""
         entry = self._entries.get(name)

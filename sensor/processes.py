@@ -6,13 +6,14 @@ what they run (exe, arguments, path), found by process number *and* start time.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
 from sensor.event import Ancestor, Event, Exec, Task
 from sensor.image import Image
-from sensor.procfs import TICK_NS
+from sensor.procfs import TICK_NS, Identity, Procfs
 
 LIMIT = 32_768
 """Processes that are remembered; beyond it the oldest go, and are read from /proc if they turn up again."""
@@ -33,7 +34,10 @@ class ProcReader(Protocol):
 
 
 class NoProc:
-    """For a replay: this machine's /proc knows nothing about the processes of a recording."""
+    """For a replay: this machine's /proc knows nothing about the processes of a recording.
+
+    Names of users are the exception: this machine's own, the best there is.
+    """
 
     def pids(self) -> Iterable[int]:
         return ()
@@ -46,6 +50,14 @@ class NoProc:
 
     def cwd(self, pid: int, start_ticks: int) -> str | None:
         return None
+
+    def mnt_ns(self, pid: int) -> int | None:
+        return None
+
+    def hidden_file(
+        self, pid: int, path: str, limit: int, known: Identity | None
+    ) -> tuple[Identity, bytes] | None:
+        return Procfs().hidden_file(os.getpid(), path, limit, known)
 
 
 class Process:
