@@ -10,6 +10,7 @@ from condition.fields import Kind, UnknownFieldError
 from sensor import rendering
 from sensor.event import Event, Exec, File, Socket
 from sensor.field import Entry, Getter, with_argument
+from sensor.table import BY_EVENT
 
 OPENS = frozenset({"open", "openat", "openat2", "creat", "open_by_handle_at"})
 
@@ -153,7 +154,8 @@ def _words(event: Event, name: str, value: Any) -> str | None:
 def arguments(event: Event) -> str:
     """evt.args: `domain=17(AF_PACKET) type=3 proto=0`."""
     parts = []
-    for name in event.params:
+    call = BY_EVENT.get(event.type)
+    for name in [one.name for one in call.params] if call is not None else []:
         value = raw_argument(event, name)
         words = _words(event, name, value)
         plain = "<NA>" if value is None else _plain(name, value)

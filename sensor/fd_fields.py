@@ -9,6 +9,7 @@ from condition.fields import Kind, Many
 from sensor.event import Event, File, Socket
 from sensor.field import Entry, Getter
 from sensor.rendering import OPEN_DIRECTORY
+from sensor.sockets import NAME_CHANGED
 
 Address: TypeAlias = tuple[str, int] | None
 
@@ -122,6 +123,10 @@ def _connected(event: Event) -> bool | None:
     return bool(event.params.get("connected", False))
 
 
+def _name_changed(event: Event) -> bool | None:
+    return bool(event.params.get(NAME_CHANGED, False)) if type(event.detail) is Socket else None
+
+
 def _of_file(get: Callable[[File], Any]) -> Getter:
     def read(event: Event) -> Any:
         detail = event.detail
@@ -172,6 +177,7 @@ FIELDS: dict[str, Entry] = {
     "fd.l4proto": Entry(Kind.STRING, _l4proto),
     "fd.is_server": Entry(Kind.BOOL, _is_server),
     "fd.connected": Entry(Kind.BOOL, _connected),
+    "fd.name_changed": Entry(Kind.BOOL, _name_changed),
     "fd.ip": Entry(Kind.IP, _both(0), Many.PAIR),
     "fd.net": Entry(Kind.NET, _both(0), Many.PAIR),
     "fd.port": Entry(Kind.NUMBER, _both(1), Many.PAIR),

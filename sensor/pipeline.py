@@ -16,6 +16,7 @@ import structlog
 from sensor.event import Event, File, Lost
 from sensor.outputs.channel import Alert
 from sensor.processes import ProcessTable
+from sensor.sockets import SENDS, Destinations
 
 LOSS_RULE = "Falco internal: syscall event drop"
 LOSS_EVERY_NS = 30_000_000_000
@@ -76,6 +77,7 @@ class Pipeline(Generic[Rule]):
         self._rules = rules
         self._renderer = renderer
         self._channels = tuple(channels)
+        self._destinations = Destinations()
         self._losses = 0
         self._losses_said_ns: int | None = None
         self._now_ns = 0
@@ -104,6 +106,8 @@ class Pipeline(Generic[Rule]):
 
     def _judge(self, event: Event) -> None:
         self._table.observe(event)
+        if event.type in SENDS:
+            self._destinations.observe(event)
         matched = self._rules.match(event)
         detail = event.detail
         differs = type(detail) is File and detail.kernel_path not in (None, detail.name)

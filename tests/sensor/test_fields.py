@@ -12,6 +12,7 @@ from sensor.event import Ancestor, Event, Socket
 from sensor.fields import SensorFields
 from sensor.processes import NoProc, ProcessTable
 from sensor.procfs import Identity
+from sensor.sockets import Destinations
 from sensor.users import Users
 from tests.sensor.events import NOW, TICK, event, exec_, file, task
 
@@ -247,7 +248,12 @@ def test_unix_sockets_have_a_path_and_no_address(fields: SensorFields) -> None:
         ("ptrace", {"request": 0x4206}, "evt.arg.request", "PTRACE_SEIZE"),
         ("ptrace", {"request": 99999}, "evt.arg.request", "99999"),
         ("socket", {"domain": 17, "type": 3, "proto": 0}, "evt.arg.domain", "AF_PACKET"),
-        ("socket", {"domain": 17, "type": 3, "proto": 0}, "evt.args", "domain=17(AF_PACKET) type=3 proto=0"),
+        (
+            "socket",
+            {"fd": 5, "domain": 17, "type": 3, "proto": 0},
+            "evt.args",
+            "fd=5 domain=17(AF_PACKET) type=3 proto=0",
+        ),
         ("socket", {"domain": 1}, "evt.arg.domain", "AF_LOCAL|AF_UNIX"),
         ("symlink", {"target": "/etc", "linkpath": "/tmp/x"}, "evt.arg.target", "/etc"),
         ("symlink", {"target": "/etc"}, "evt.arg.nothing", None),
@@ -321,3 +327,21 @@ def test_every_field_can_be_asked_of_every_event(fields: SensorFields) -> None:
         for name in fields.names():
             arg = "flags" if name in ("evt.arg", "evt.rawarg") else None
             fields.resolve(name, arg).get(made)
+
+
+def test_a_new_destination_changes_the_name(fields: SensorFields) -> None:
+    destinations = Destinations(limit=2)
+
+    def changed(address: str, fd: int = 5, type_: str = "sendto") -> bool:
+        made = event(type_, detail=Socket(fd, 2, 17, ("10.0.0.1", 5), (address, 53), None, is_server=False))
+        destinations.observe(made)
+        result: bool = value(fields, made, "fd.name_changed")
+        return result
+
+    assert changed("1.1.1.1")
+    assert not changed("1.1.1.1")
+    assert changed("8.8.8.8")
+    assert changed("8.8.8.8", fd=6)
+    assert not changed("8.8.8.8", type_="connect")
+    assert changed("8.8.8.8", fd=7)  # the third: the first is forgotten
+    assert changed("8.8.8.8", fd=5)
