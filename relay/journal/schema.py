@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-PAGE_SIZE = 8192
+PAGE_SIZE = 4096
 
 STEPS: tuple[str, ...] = (
     """
@@ -28,7 +28,8 @@ STEPS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX alert_lane ON alert (priority, seq);
     CREATE INDEX alert_rule ON alert (rule, seq);
-    CREATE TABLE body (seq INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    -- key: what a repetition of the alert is recognised by (relay.journal.dedup).
+    CREATE TABLE body (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, key BLOB) STRICT;
 
     -- What was seen lately. Of their own and small: random keys are dear in a large table.
     CREATE TABLE seen_uuid (
@@ -39,6 +40,9 @@ STEPS: tuple[str, ...] = (
         n INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, digest BLOB NOT NULL,
         seq INTEGER NOT NULL, at_ns INTEGER NOT NULL
     ) STRICT;
+
+    CREATE TABLE seen_mark (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
+    INSERT INTO seen_mark VALUES (1, 0);
 
     -- Numbers are never used again: the highest that was ever given, noted before rows are deleted.
     CREATE TABLE high_water (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
@@ -85,7 +89,7 @@ class SchemaError(RuntimeError):
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection with the journal's settings. Any thread may use it, one at a time."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA mmap_size = 268435456")
     if read_only:

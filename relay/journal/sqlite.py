@@ -28,6 +28,7 @@ from relay.journal.base import (
     Pending,
     Settlement,
 )
+from relay.journal.dedup import Dedup
 from relay.journal.lanes import LaneState
 from relay.journal.lock import DataDirLock
 from relay.journal.schema import connect, upgrade
@@ -114,7 +115,8 @@ class Journal:
         lock, connection, newest = _prepare(data_dir)
         path = data_dir / FILE
         loop = asyncio.get_running_loop()
-        writer = Writer(path, connection, newest, int(dedup_window_s * 1e9), clock, loop)
+        dedup = Dedup.load(connection, int(dedup_window_s * 1e9))
+        writer = Writer(path, connection, newest, dedup, clock, loop)
         journal = cls(data_dir, lock, writer, judge)
         writer.committed = journal._committed
         for priority in range(len(PRIORITIES)):

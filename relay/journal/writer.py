@@ -15,6 +15,7 @@ from typing import Any
 
 from relay.journal import transaction
 from relay.journal.base import JournalFullError, NewAlert, State
+from relay.journal.dedup import Dedup
 from relay.journal.lanes import Plan
 from relay.journal.schema import connect
 
@@ -50,7 +51,7 @@ class Writer:
     path: Path
     connection: sqlite3.Connection
     newest: int
-    dedup_window_ns: int
+    dedup: Dedup
     clock: Callable[[], int]
     loop: asyncio.AbstractEventLoop
     committed: Callable[[Sequence[Job]], None] = lambda jobs: None
@@ -118,12 +119,14 @@ class Writer:
             self.connection.execute("COMMIT")
         except Exception as error:
             self.newest = newest
+            self.dedup.rolled_back()
             self.stats.failed += 1
             self._suspect = True
             with contextlib.suppress(sqlite3.Error):  # the file is opened again before the next commit
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
             return error
+        self.dedup.committed()
         self.stats.commits += 1
         self.stats.seconds += time.perf_counter() - started
         return None
@@ -131,9 +134,7 @@ class Writer:
     def _execute(self, job: Job) -> Any:
         if job.alerts:
             first = self.newest + 1
-            answers = transaction.append(
-                self.connection, job.alerts, first, self.clock(), self.dedup_window_ns
-            )
+            answers = transaction.append(self.connection, job.alerts, first, self.clock(), self.dedup)
             self.newest += sum(not answer.duplicate for answer in answers)
             return answers
         for plan in job.plans:
