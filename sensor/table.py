@@ -1,7 +1,7 @@
 """The one table of system calls: numbers, Falco's event, its parameters, and the fields they feed.
 
-The BPF program's set of calls, the decoder, `sensor fields` and the documentation come from it. Order and names
-of parameters are Falco's (event_table.c); numbers are rendered as words by `sensor.rendering`.
+The BPF program's set of calls, the decoder, `sensor fields` and the documentation come from it. Order and
+names of parameters are Falco's (event_table.c); numbers are rendered as words by `sensor.rendering`.
 """
 
 from __future__ import annotations
