@@ -135,7 +135,7 @@ class Pipeline(Generic[Rule]):
             log.error("event could not be judged", type=event.type, times=times, exc_info=error)
 
     def _lose(self, lost: Lost) -> None:
-        self._table.lost()
+        self._table.lost(lost.time_ns)
         self.counters.lost += lost.count
         self._losses += lost.count
         self._now_ns = lost.time_ns

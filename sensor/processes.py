@@ -21,6 +21,9 @@ LIMIT = 32_768
 GRACE_NS = 60_000_000_000
 """How long a process is known after its exit: events of its children may still be in the ring."""
 
+LOSS_EVERY_NS = 1_000_000_000
+"""After lost events what is known is doubted at most this often."""
+
 _MAX_GONE = 8_192
 
 
@@ -110,6 +113,8 @@ class ProcessTable:
     ) -> None:
         self.reader = reader
         self.losses = 0
+        self._loss_ns = -LOSS_EVERY_NS
+        self._loss_pending = False
         self._keep_env = keep_env
         self._limit = limit
         self._grace_ns = grace_ns
@@ -131,13 +136,24 @@ class ProcessTable:
                 self._seeds[pid] = (ticks, image)
         return len(self._seeds)
 
-    def lost(self) -> None:
-        """Events were lost: what is known may be outdated and is read again when it is needed."""
-        self.losses += 1
-        self._seeds.clear()
+    def lost(self, time_ns: int) -> None:
+        """Events were lost: what is known may be outdated and is read again when it is needed.
+
+        A flood loses events all the time; reading everything again each time would lose more.
+        """
+        self._loss_pending = True
+        self._count_loss(time_ns)
+
+    def _count_loss(self, time_ns: int) -> None:
+        if time_ns - self._loss_ns >= LOSS_EVERY_NS:
+            self._loss_ns, self._loss_pending = time_ns, False
+            self.losses += 1
+            self._seeds.clear()
 
     def observe(self, event: Event) -> None:
         """Take in what the event tells, and set `event.process`."""
+        if self._loss_pending:
+            self._count_loss(event.time_ns)
         task = event.task
         process = self.find(task)
         detail = event.detail

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sensor.image import Image
-from sensor.processes import ProcessTable
+from sensor.processes import LOSS_EVERY_NS, ProcessTable
 from sensor.procfs import TICK_NS, Procfs
 from tests.sensor.events import NOW, event, exec_, task
 
@@ -101,7 +101,7 @@ def test_after_a_loss_what_is_known_is_read_again() -> None:
     table.observe(event("execve", task=task(200), detail=exec_("gone")))
     proc.running[100] = (task(100).start_ns // TICK_NS, "new")
     assert args(table, 100) == "old"
-    table.lost()
+    table.lost(NOW)
     assert args(table, 100) == "new"
     assert args(table, 200) == "gone"  # no better knowledge
     table.observe(event("execve", task=task(100), detail=exec_("newest")))
@@ -162,3 +162,16 @@ def test_a_name_with_blanks_and_parentheses_does_not_confuse() -> None:
     assert own is not None
     assert own <= ticks
     assert proc.start_ticks(child.pid) is None
+
+
+def test_a_flood_of_losses_does_not_read_everything_each_time() -> None:
+    proc = FakeProc()
+    table = ProcessTable(proc)
+    table.observe(event("execve", task=task(100), detail=exec_("x")))
+    for number in range(100):
+        table.lost(NOW + number)
+        args(table, 100)
+    assert proc.asked == 1
+    table.observe(event("clone", task=task(100), time_ns=NOW + LOSS_EVERY_NS))
+    args(table, 100)
+    assert proc.asked == 2  # the later losses are not forgotten
