@@ -22,7 +22,14 @@ UNKNOWN = "<NA>"
 """The name of a user or group that has none, as Falco gives it: a value, not an absent field."""
 
 RUNTIME_FIELDS = frozenset(
-    {"container.image.repository", "container.image.tag", "container.name", "k8s.ns.name", "k8s.pod.name"}
+    {
+        "container.image.repository",
+        "container.image.tag",
+        "container.name",
+        "container.start_ts",
+        "k8s.ns.name",
+        "k8s.pod.name",
+    }
 )
 """Known on the host, absent in every container until the runtimes are asked."""
 
@@ -41,7 +48,7 @@ class SensorFields:
             **fd_fields.FIELDS,
             **process_fields.FIELDS,
             **process_fields.timed_fields(boot_epoch_ns),
-            **self._container_fields(),
+            **self._container_fields(boot_epoch_ns),
             **self._user_fields(),
             "evt.hostname": Entry(Kind.STRING, _constant(socket.gethostname())),
         }
@@ -77,14 +84,22 @@ class SensorFields:
         assert entry.get is not None
         return FieldInfo(name, entry.kind, entry.get, entry.many)
 
-    def _container_fields(self) -> dict[str, Entry]:
+    def _container_fields(self, boot_epoch_ns: int) -> dict[str, Entry]:
         id_of = self._containers.id_of
+
+        def start(event: Event) -> int | None:
+            # When the pid namespace's init started. A container's init is not told from its other processes.
+            above = event.task.ancestors
+            if id_of(event.task.cgroup) != HOST or not above or above[-1].pid != 1:
+                return None
+            return boot_epoch_ns + above[-1].start_ns
 
         def on_host(value: str) -> Getter:
             return lambda event: value if id_of(event.task.cgroup) == HOST else None
 
         return {
             "container.id": Entry(Kind.STRING, lambda event: id_of(event.task.cgroup)),
+            "container.start_ts": Entry(Kind.NUMBER, start),
             "container.name": Entry(Kind.STRING, on_host(HOST)),
             "container.image.repository": Entry(Kind.STRING, on_host("")),
             "container.image.tag": Entry(Kind.STRING, on_host("")),

@@ -155,10 +155,6 @@ def timed_fields(boot_epoch_ns: int) -> dict[str, Entry]:
         ancestors = event.task.ancestors
         return max(0, event.time_ns - boot_epoch_ns - ancestors[0].start_ns) if ancestors else None
 
-    def init_start(event: Event) -> int | None:
-        ancestors = event.task.ancestors
-        return boot_epoch_ns + ancestors[-1].start_ns if ancestors and ancestors[-1].pid == 1 else None
-
     return {
         "proc.pid.ts": Entry(Kind.NUMBER, lambda event: boot_epoch_ns + event.task.start_ns),
         "proc.ppid.ts": Entry(Kind.NUMBER, _parent(lambda one: boot_epoch_ns + one.start_ns)),
@@ -167,7 +163,6 @@ def timed_fields(boot_epoch_ns: int) -> dict[str, Entry]:
         ),
         "proc.ppid.duration": Entry(Kind.NUMBER, parent_age),
         "proc.exe_ino.ctime_duration_proc_start": Entry(Kind.NUMBER, ctime_age),
-        "container.start_ts": Entry(Kind.NUMBER, init_start),
     }
 
 

@@ -268,7 +268,13 @@ def test_parameters_in_words(
 def test_in_a_container(fields: SensorFields) -> None:
     made = event(task=task(cgroup=f"/docker/{CONTAINER}"))
     assert value(fields, made, "container.id") == CONTAINER[:12]
-    for name in ("container.name", "container.image.repository", "container.image.tag", "k8s.ns.name"):
+    for name in (
+        "container.name",
+        "container.image.repository",
+        "container.image.tag",
+        "container.start_ts",
+        "k8s.ns.name",
+    ):
         assert value(fields, made, name) is None, name
 
 
