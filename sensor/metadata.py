@@ -8,10 +8,13 @@ true, the rule is dead, and must be left out loudly rather than loaded silently.
 from __future__ import annotations
 
 from condition.ast import And, Compare, Exists, Field, Node, Not, Operand, Or, Transform
-from sensor.fields import RUNTIME_FIELDS
+
+_EMPTY_ON_HOST = frozenset({"container.image.repository", "container.image.tag"})
+METADATA = _EMPTY_ON_HOST | {"k8s.ns.name", "k8s.pod.name"}
+"""Fields that never have a value other than the empty text, on the host."""
 
 
-def needed(node: Node, fields: frozenset[str] = RUNTIME_FIELDS) -> frozenset[str]:
+def needed(node: Node, fields: frozenset[str] = METADATA) -> frozenset[str]:
     """The fields of `fields` without which the condition (macros expanded) can never hold; else empty."""
     found = _dead(node, fields, negated=False)
     return frozenset() if found is None else found
@@ -31,6 +34,8 @@ def _dead(node: Node, fields: frozenset[str], *, negated: bool) -> frozenset[str
     if negated or not isinstance(node, Compare | Exists):
         return None  # a comparison with an absent field is false: under `not` that is true
     used = _fields_of(node.left) & fields
+    if isinstance(node, Exists) or node.op == "!=":
+        used -= _EMPTY_ON_HOST  # true on the host, where they are empty but there
     return used or None
 
 

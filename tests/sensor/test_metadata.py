@@ -28,3 +28,10 @@ def test_a_rule_for_one_image_needs_it() -> None:
 def test_another_way_to_be_true_is_enough() -> None:
     assert not needed(Or((IMAGE, EXEC)))
     assert not needed(EXEC)
+
+
+def test_on_the_host_an_image_is_empty_but_there() -> None:
+    assert not needed(Exists(Field("container.image.repository")))
+    assert not needed(Compare(Field("container.image.repository"), "!=", Value("nginx")))
+    assert needed(Compare(Field("k8s.ns.name"), "!=", Value("kube-system"))) == {"k8s.ns.name"}
+    assert not needed(Compare(Field("container.name"), "=", Value("host")))
