@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from relay import log as logs
 from relay.app import create_app
@@ -14,6 +18,19 @@ from relay.journal import DataDirError, SchemaError
 
 START_ERROR = 3
 log = structlog.get_logger()
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but a signal that ended it well is exit code 0 and not raised again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def run(config: RelayConfig, log_level: str) -> int:
@@ -38,7 +55,7 @@ def run(config: RelayConfig, log_level: str) -> int:
         backlog=2048,
     )
     try:
-        server = uvicorn.Server(settings)
+        server = Server(settings)
         server.run()
     except (DataDirError, SchemaError, sqlite3.DatabaseError, OSError) as error:
         log.error("cannot start", why=str(error))

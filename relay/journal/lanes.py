@@ -79,10 +79,11 @@ class LaneState:
                 self.open.add(one.seq)
                 plan.rows.append(one)
                 continue
-            self.open.discard(one.seq) if one.seq in self.open else None
+            had_row = one.seq in self.open
+            self.open.discard(one.seq)
             self.closed.add(one.seq)
             self.waiting -= 1
-            if one.state is State.NOT_ROUTED or _plain(one):
+            if not had_row and (one.state is State.NOT_ROUTED or _plain(one)):
                 plain[one.seq] = one
             else:
                 plan.rows.append(one)
