@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -31,12 +31,17 @@ class Many(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FieldInfo:
-    """A resolved field. `get(event)` gives the value, or None when it is absent."""
+    """A resolved field. `get(event)` gives the value, or None when it is absent.
+
+    With several values an empty tuple is an absent field too. `names` are the words, in lower case, that
+    stand for a number on the right of a NUMBER field; with names, nothing else may stand there.
+    """
 
     name: str
     kind: Kind
     get: Callable[[Any], Any]
     many: Many = Many.ONE
+    names: Mapping[str, int] | None = None
 
 
 class UnknownFieldError(ValueError):

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from enum import Enum
 
-from condition.ast import And, Compare, Exists, Field, Macro, Node, Not, Operand, Or, Right, Transform
-from condition.ast import Value, ValueList
+from condition.ast import (
+    And,
+    Compare,
+    Exists,
+    Field,
+    Macro,
+    Node,
+    Not,
+    Operand,
+    Or,
+    Right,
+    Transform,
+    Value,
+    ValueList,
+)
 from condition.errors import ConditionError
 from condition.lexer import (
     ANY_FIELD_NAME,
