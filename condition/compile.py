@@ -1,0 +1,200 @@
+"""The compiler: a tree to one Python function.
+
+Its text is put together from fixed pieces and numbered names alone. What a rule's author wrote, literals and
+patterns, is bound to those names as values and never becomes text.
+
+A field that is asked for more than once is kept in a local variable. The compiler follows what must have been
+read on every way through the `and`s and `or`s to a place, and what may have been: only between the two must
+the function look whether it has the value yet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from condition.ast import And, Compare, Exists, Macro, Node, Not, Operand, Or, Value, ValueList, walk
+from condition.check import check, literals
+from condition.comparison import EQUAL, compared_as, holds, rights_of
+from condition.fields import FieldInfo, Fields, Kind, Many
+from condition.predicates import getter, template
+from condition.transform import resolve
+
+NESTED_MOST = 15
+"""Levels in one expression; what is deeper goes into a function of its own: Python's parser has limits."""
+
+Known: TypeAlias = frozenset[str]
+"""Local variables that have their value."""
+_Key: TypeAlias = tuple[Operand, bool]
+"""A field, and whether it is read as an address."""
+
+
+def compile_condition(node: Node, fields: Fields) -> Callable[[Any], bool]:
+    """A function of an event that says whether the condition holds. Raises ConditionError."""
+    check(node, fields)
+    writer = _Writer(fields, node)
+    body = writer.function("condition", node)
+    source = "\n".join([*writer.helpers, body])
+    exec(compile(source, "<condition>", "exec"), writer.names)  # noqa: S102 no text of the rule is in it
+    condition: Callable[[Any], bool] = writer.names["condition"]
+    return condition
+
+
+class _Writer:
+    def __init__(self, fields: Fields, root: Node) -> None:
+        self._fields = fields
+        self._infos: dict[Operand, FieldInfo] = {}
+        self._numbers: dict[_Key, int] = {}
+        self._uses = Counter(key for node in walk(root) for key in self._keys(node))
+        self._begun: set[str] = set()  # variables that code further up may have given a value
+        self._unsure: set[str] = set()  # variables that must be looked at before use
+        self.names: dict[str, Any] = {"__builtins__": {}, "MISSING": object()}
+        self.helpers: list[str] = []
+
+    def function(self, name: str, node: Node) -> str:
+        """Python for a function of the event."""
+        outer = self._begun, self._unsure
+        self._begun, self._unsure = set(), set()
+        expression, _, _ = self._node(node, frozenset(), 0)
+        unset = "".join(f"{variable} = " for variable in sorted(self._unsure))
+        self._begun, self._unsure = outer
+        start = f"    {unset}MISSING\n" if unset else ""
+        return f"def {name}(event):\n{start}    return {expression}"
+
+    # Nodes: Python for it, what is known if it holds, and what if it does not.
+
+    def _node(self, node: Node, known: Known, depth: int) -> tuple[str, Known, Known]:
+        if isinstance(node, And | Or):
+            if depth >= NESTED_MOST:
+                return self._helper(node, known)
+            return self._joined(node, known, depth)
+        if isinstance(node, Not):
+            if depth >= NESTED_MOST:
+                return self._helper(node, known)
+            text, yes, no = self._node(node.child, known, depth + 1)
+            return f"(not {text})", no, yes
+        if isinstance(node, Exists):
+            return self._exists(node, known)
+        assert not isinstance(node, Macro)
+        spread = self._spread(node)
+        return (
+            self._compare(spread, known) if isinstance(spread, Compare) else self._node(spread, known, depth)
+        )
+
+    def _helper(self, node: Node, known: Known) -> tuple[str, Known, Known]:
+        name = f"part{len(self.helpers)}"
+        self.helpers.append("")  # keeps the name
+        self.helpers[int(name[4:])] = self.function(name, node)
+        return f"{name}(event)", known, known
+
+    def _joined(self, node: And | Or, known: Known, depth: int) -> tuple[str, Known, Known]:
+        """After an `and`, what follows runs only if what precedes holds; after an `or`, only if not."""
+        conjunction = isinstance(node, And)
+        if not node.children:
+            return ("True" if conjunction else "False"), known, known
+        texts, through, leaving = [], known, []
+        for child in node.children:
+            text, yes, no = self._node(child, through, depth + 1)
+            texts.append(text)
+            through, out = (yes, no) if conjunction else (no, yes)
+            leaving.append(out)
+        text = f"({(' and ' if conjunction else ' or ').join(texts)})"
+        left = frozenset.intersection(*leaving)
+        return (text, through, left) if conjunction else (text, left, through)
+
+    def _exists(self, node: Exists, known: Known) -> tuple[str, Known, Known]:
+        info = self._info(node.left)
+        if info.many is Many.ONE:
+            value, _, known = self._read((node.left, False), known, twice=False)
+            return f"({value} is not None)", known, known
+        value, again, known = self._read((node.left, False), known, twice=True)
+        self.names["length"] = len
+        return f"({value} is not None and length({again}) > 0)", known, known
+
+    def _compare(self, node: Compare, known: Known) -> tuple[str, Known, Known]:
+        left = self._info(node.left)
+        if not isinstance(node.right, Value | ValueList):
+            return self._compare_fields(node, left, node.right, known)
+        text, guarded, right = template(left, node.op, literals(node, left))
+        twice = guarded or text.count("{value}") > 1
+        value, again, known = self._read((node.left, _as_address(left.kind)), known, twice=twice)
+        name = self._bind(right)
+        if guarded:
+            test = text.format(value=again, right=name)
+            return f"({value} is not None and {test})", known, known
+        return f"({text.format(value=value, right=name)})", known, known
+
+    def _compare_fields(
+        self, node: Compare, left: FieldInfo, operand: Operand, known: Known
+    ) -> tuple[str, Known, Known]:
+        right = self._info(operand)
+        kind, op, modifier = compared_as(left, right), node.op, node.modifier
+
+        def test(value: Any, other: Any) -> bool:
+            return holds(left, kind, op, modifier, value, rights_of(left, right, other))
+
+        name = self._bind(test)
+        first, _, known = self._read((node.left, False), known, twice=False)
+        second, _, known = self._read((operand, False), known, twice=False)
+        return f"{name}({first}, {second})", known, known
+
+    def _spread(self, node: Compare) -> And | Or | Compare:
+        """A comparison with a modifier and literals as the comparisons it is short for."""
+        if node.modifier is None or not isinstance(node.right, Value | ValueList):
+            return node
+        items = node.right.items if isinstance(node.right, ValueList) else (node.right,)
+        if not items:
+            return Or(())
+        if node.modifier != "allof" and node.op in EQUAL and self._info(node.left).kind is not Kind.DYNAMIC:
+            return Compare(node.left, "in", ValueList(items), pos=node.pos)
+        each = tuple(Compare(node.left, node.op, item, pos=node.pos) for item in items)
+        return And(each) if node.modifier == "allof" else Or(each)
+
+    # Fields and constants
+
+    def _keys(self, node: Node) -> list[_Key]:
+        """The fields that a leaf reads."""
+        if isinstance(node, Exists):
+            return [(node.left, False)]
+        if not isinstance(node, Compare):
+            return []
+        if isinstance(node.right, Value | ValueList):
+            key = (node.left, _as_address(self._info(node.left).kind))
+            spread = self._spread(node)
+            return [key] * (len(spread.children) if isinstance(spread, And | Or) else 1)
+        return [(node.left, False), (node.right, False)]
+
+    def _info(self, operand: Operand) -> FieldInfo:
+        if operand not in self._infos:
+            self._infos[operand] = resolve(operand, self._fields)
+        return self._infos[operand]
+
+    def _read(self, key: _Key, known: Known, *, twice: bool) -> tuple[str, str, Known]:
+        """Python for the value now and, `twice`, for the same value once more; and what is known then."""
+        number = self._numbers.setdefault(key, len(self._numbers))
+        variable, get = f"v{number}", f"get{number}"
+        if variable in known:
+            return variable, variable, known
+        if get not in self.names:
+            operand, addresses = key
+            info = self._info(operand)
+            self.names[get] = getter(info, info.kind) if addresses else info.get
+        call = f"{get}(event)"
+        if self._uses[key] == 1 and not twice:
+            return call, call, known
+        read = f"({variable} := {call})"
+        if variable in self._begun:
+            self._unsure.add(variable)
+            read = f"({variable} if {variable} is not MISSING else {read})"
+        self._begun.add(variable)
+        return read, variable, known | {variable}
+
+    def _bind(self, value: Any) -> str:
+        name = f"c{len(self.names)}"
+        self.names[name] = value
+        return name
+
+
+def _as_address(kind: Kind) -> bool:
+    return kind in (Kind.IP, Kind.NET)
