@@ -23,18 +23,19 @@ PRIORITIES = (
 )
 """Falco's names, most urgent first; an alert's `priority` is the index."""
 
-_NUMBERS = {name.lower(): number for number, name in enumerate(PRIORITIES)} | {
+PRIORITY_NUMBERS = {name.lower(): number for number, name in enumerate(PRIORITIES)} | {
     "info": 6,
     "warn": 4,
     "err": 3,
     "crit": 2,
     "emerg": 0,
 }
+"""Each name in lower case, and the short forms that Falco takes too."""
 
 
 def priority_number(name: object) -> int | None:
     """The index of a priority's name in any case, Falco's short forms too; None if it is not one."""
-    return _NUMBERS.get(name.strip().lower()) if isinstance(name, str) else None
+    return PRIORITY_NUMBERS.get(name.strip().lower()) if isinstance(name, str) else None
 
 
 class Alert:

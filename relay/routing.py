@@ -81,7 +81,7 @@ def _compile(match: str, custom_fields: frozenset[str] | None) -> Callable[[Aler
     """Raises ConditionError (a ValueError). `custom_fields` None: every dotless name may be a field."""
     # Loaded only when some output has a `match:`.
     from condition import Dialect, compile_condition, parse  # noqa: PLC0415
-    from condition.alert_fields import AlertFields  # noqa: PLC0415
+    from relay.alert_fields import AlertFields  # noqa: PLC0415
 
     return compile_condition(parse(match, Dialect.ALERT), AlertFields(custom_fields))
 
