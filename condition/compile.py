@@ -30,9 +30,12 @@ _Key: TypeAlias = tuple[Operand, bool]
 """A field, and whether it is read as an address."""
 
 
-def compile_condition(node: Node, fields: Fields) -> Callable[[Any], bool]:
-    """A function of an event that says whether the condition holds. Raises ConditionError."""
-    check(node, fields)
+def compile_condition(node: Node, fields: Fields, text: str | None = None) -> Callable[[Any], bool]:
+    """A function of an event that says whether the condition holds. Raises ConditionError.
+
+    With the `text` that the tree was parsed from, the error has its line and column.
+    """
+    check(node, fields, text)
     writer = _Writer(fields, node)
     body = writer.function("condition", node)
     source = "\n".join([*writer.helpers, body])

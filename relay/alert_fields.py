@@ -57,8 +57,8 @@ class AlertFields:
     def _unknown(self, name: str) -> str:
         names = sorted([*_OWN, *(self._custom or ())])
         near = difflib.get_close_matches(name, names, 1)
-        right = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        return f"unknown field '{name}': {right} Fields of output_fields have a dot, as in proc.name"
+        right = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
+        return f"unknown field '{name}': {right} The fields of output_fields have a dot, as in proc.name."
 
 
 def _output_field(key: str) -> Callable[[Alert], Any]:

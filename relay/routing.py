@@ -83,7 +83,7 @@ def _compile(match: str, custom_fields: frozenset[str] | None) -> Callable[[Aler
     from condition import Dialect, compile_condition, parse  # noqa: PLC0415
     from relay.alert_fields import AlertFields  # noqa: PLC0415
 
-    return compile_condition(parse(match, Dialect.ALERT), AlertFields(custom_fields))
+    return compile_condition(parse(match, Dialect.ALERT), AlertFields(custom_fields), match)
 
 
 @lru_cache(maxsize=256)
