@@ -1,14 +1,17 @@
 """Falco's condition language: text → tree → Python function."""
 
+from condition.assume import ALWAYS, NEVER, assume
 from condition.ast import walk
 from condition.check import check
-from condition.compile import compile_condition
+from condition.compile import compile_condition, compile_conditions
 from condition.errors import ConditionError
 from condition.fields import FieldInfo, Fields, Kind, Many, UnknownFieldError
 from condition.interpret import interpret
 from condition.parser import Dialect, parse
 
 __all__ = [
+    "ALWAYS",
+    "NEVER",
     "ConditionError",
     "Dialect",
     "FieldInfo",
@@ -16,8 +19,10 @@ __all__ = [
     "Kind",
     "Many",
     "UnknownFieldError",
+    "assume",
     "check",
     "compile_condition",
+    "compile_conditions",
     "interpret",
     "parse",
     "walk",

@@ -3,18 +3,19 @@
 Its text is put together from fixed pieces and numbered names alone. What a rule's author wrote, literals and
 patterns, is bound to those names as values and never becomes text.
 
-A field that is asked for more than once is kept in a local variable. The compiler follows what must have been
-read on every way through the `and`s and `or`s to a place, and what may have been: only between the two must
-the function look whether it has the value yet.
+A field that is asked for more than once is kept in a local variable, and so is the outcome of a part of a
+condition that stands in several places, as macros do. The compiler follows what must have been read on every
+way through the `and`s and `or`s to a place, and what may have been: only between the two must the function
+look whether it has the value yet.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
-from condition.ast import And, Compare, Exists, Macro, Node, Not, Operand, Or, Value, ValueList, walk
+from condition.ast import And, Compare, Exists, Macro, Node, Not, Operand, Or, Value, ValueList
 from condition.check import check, literals
 from condition.comparison import EQUAL, compared_as, holds, rights_of
 from condition.fields import FieldInfo, Fields, Kind, Many
@@ -24,6 +25,7 @@ from condition.transform import resolve
 NESTED_MOST = 15
 """Levels in one expression; what is deeper goes into a function of its own: Python's parser has limits."""
 
+T = TypeVar("T")
 Known: TypeAlias = frozenset[str]
 """Local variables that have their value."""
 _Key: TypeAlias = tuple[Operand, bool]
@@ -36,34 +38,79 @@ def compile_condition(node: Node, fields: Fields, text: str | None = None) -> Ca
     With the `text` that the tree was parsed from, the error has its line and column.
     """
     check(node, fields, text)
-    writer = _Writer(fields, node)
-    body = writer.function("condition", node)
-    source = "\n".join([*writer.helpers, body])
-    exec(compile(source, "<condition>", "exec"), writer.names)  # noqa: S102 no text of the rule is in it
-    condition: Callable[[Any], bool] = writer.names["condition"]
+    writer = _Writer(fields, [node])
+    condition: Callable[[Any], bool] = writer.compiled(writer.function("condition", node), "condition")
     return condition
 
 
+def compile_conditions(rules: Sequence[tuple[Node, T]], fields: Fields) -> Callable[[Any], tuple[T, ...]]:
+    """One function for many conditions: it gives what belongs to those that hold, in their order.
+
+    Each field is read once for all of them, and a part that several share is evaluated once. Raises
+    ConditionError.
+    """
+    for node, _ in rules:
+        check(node, fields)
+    writer = _Writer(fields, [node for node, _ in rules])
+    body = writer.rules("conditions", rules)
+    conditions: Callable[[Any], tuple[T, ...]] = writer.compiled(body, "conditions")
+    return conditions
+
+
 class _Writer:
-    def __init__(self, fields: Fields, root: Node) -> None:
+    def __init__(self, fields: Fields, roots: Sequence[Node]) -> None:
         self._fields = fields
         self._infos: dict[Operand, FieldInfo] = {}
-        self._numbers: dict[_Key, int] = {}
-        self._uses = Counter(key for node in walk(root) for key in self._keys(node))
+        self._numbers: dict[_Key | Node, int] = {}
+        self._uses: Counter[_Key] = Counter()
+        self._shared: Counter[Node] = Counter()
         self._begun: set[str] = set()  # variables that code further up may have given a value
         self._unsure: set[str] = set()  # variables that must be looked at before use
-        self.names: dict[str, Any] = {"__builtins__": {}, "MISSING": object()}
-        self.helpers: list[str] = []
+        self._helpers: list[str] = []
+        self._names: dict[str, Any] = {"__builtins__": {}, "MISSING": object()}
+        self._count(roots)
+
+    def _count(self, roots: Sequence[Node]) -> None:
+        """How often each field is asked for and each part is needed; a part that is shared counts once."""
+        todo = list(roots)
+        while todo:
+            node = todo.pop()
+            if isinstance(node, And | Or):
+                self._shared[node] += 1
+                if self._shared[node] == 1:
+                    todo.extend(node.children)
+            elif isinstance(node, Not):
+                todo.append(node.child)
+            else:
+                self._uses.update(self._keys(node))
+
+    def compiled(self, body: str, name: str) -> Any:
+        """The function of this name out of its text."""
+        source = "\n".join([*self._helpers, body])
+        exec(compile(source, "<condition>", "exec"), self._names)  # noqa: S102 no text of a rule is in it
+        return self._names[name]
 
     def function(self, name: str, node: Node) -> str:
-        """Python for a function of the event."""
+        """Python for a function of the event that says whether one condition holds."""
         outer = self._begun, self._unsure
         self._begun, self._unsure = set(), set()
         expression, _, _ = self._node(node, frozenset(), 0)
-        unset = "".join(f"{variable} = " for variable in sorted(self._unsure))
+        body = f"def {name}(event):\n{self._unset()}    return {expression}"
         self._begun, self._unsure = outer
-        start = f"    {unset}MISSING\n" if unset else ""
-        return f"def {name}(event):\n{start}    return {expression}"
+        return body
+
+    def rules(self, name: str, rules: Sequence[tuple[Node, Any]]) -> str:
+        """Python for a function of the event that gives what belongs to the conditions that hold."""
+        lines, known = [], frozenset[str]()
+        for node, result in rules:
+            expression, yes, no = self._node(node, known, 0)
+            lines.append(f"    if {expression}:\n        held += {self._bind((result,))}\n")
+            known = yes & no
+        return f"def {name}(event):\n{self._unset()}    held = ()\n{''.join(lines)}    return held"
+
+    def _unset(self) -> str:
+        variables = "".join(f"{variable} = " for variable in sorted(self._unsure))
+        return f"    {variables}MISSING\n" if variables else ""
 
     # Nodes: Python for it, what is known if it holds, and what if it does not.
 
@@ -71,7 +118,7 @@ class _Writer:
         if isinstance(node, And | Or):
             if depth >= NESTED_MOST:
                 return self._helper(node, known)
-            return self._joined(node, known, depth)
+            return (self._part if self._shared[node] > 1 else self._joined)(node, known, depth)
         if isinstance(node, Not):
             if depth >= NESTED_MOST:
                 return self._helper(node, known)
@@ -86,10 +133,23 @@ class _Writer:
         )
 
     def _helper(self, node: Node, known: Known) -> tuple[str, Known, Known]:
-        name = f"part{len(self.helpers)}"
-        self.helpers.append("")  # keeps the name
-        self.helpers[int(name[4:])] = self.function(name, node)
+        name = f"helper{len(self._names)}"
+        self._names[name] = None  # takes the name
+        self._helpers.append(self.function(name, node))
         return f"{name}(event)", known, known
+
+    def _part(self, node: And | Or, known: Known, depth: int) -> tuple[str, Known, Known]:
+        """A part that stands in several places: its outcome is kept."""
+        variable = f"b{self._numbers.setdefault(node, len(self._numbers))}"
+        if variable in known:
+            return variable, known, known
+        text, yes, no = self._joined(node, known, depth)
+        outcome = f"({variable} := {text})"
+        if variable in self._begun:
+            self._unsure.add(variable)
+            outcome, yes, no = f"({variable} if {variable} is not MISSING else {outcome})", known, known
+        self._begun.add(variable)
+        return outcome, yes | {variable}, no | {variable}
 
     def _joined(self, node: And | Or, known: Known, depth: int) -> tuple[str, Known, Known]:
         """After an `and`, what follows runs only if what precedes holds; after an `or`, only if not."""
@@ -112,7 +172,7 @@ class _Writer:
             value, _, known = self._read((node.left, False), known, twice=False)
             return f"({value} is not None)", known, known
         value, again, known = self._read((node.left, False), known, twice=True)
-        self.names["length"] = len
+        self._names["length"] = len
         return f"({value} is not None and length({again}) > 0)", known, known
 
     def _compare(self, node: Compare, known: Known) -> tuple[str, Known, Known]:
@@ -179,10 +239,10 @@ class _Writer:
         variable, get = f"v{number}", f"get{number}"
         if variable in known:
             return variable, variable, known
-        if get not in self.names:
+        if get not in self._names:
             operand, addresses = key
             info = self._info(operand)
-            self.names[get] = getter(info, info.kind) if addresses else info.get
+            self._names[get] = getter(info, info.kind) if addresses else info.get
         call = f"{get}(event)"
         if self._uses[key] == 1 and not twice:
             return call, call, known
@@ -194,8 +254,8 @@ class _Writer:
         return read, variable, known | {variable}
 
     def _bind(self, value: Any) -> str:
-        name = f"c{len(self.names)}"
-        self.names[name] = value
+        name = f"c{len(self._names)}"
+        self._names[name] = value
         return name
 
 
