@@ -12,7 +12,7 @@ from condition.transform import resolve
 from condition.values import literal
 
 MAX_TREE_DEPTH = 150
-"""Levels of and, or, not in a tree; macros make trees deeper than any text. Python's parser takes 200."""
+"""Levels of and, or, not in a tree: macros make trees deeper than any text, and what walks them recurses."""
 
 _SETS = frozenset({"in", "intersects"})
 _EQUAL = frozenset({"=", "==", "!="})
@@ -95,6 +95,11 @@ def _check_compare(node: Compare, fields: Fields) -> None:
         raise ConditionError(
             f"{left.name} is a {left.kind.value} and cannot be compared with the {called} on the right, "
             f"which is a {right.kind.value}",
+            node.pos,
+        )
+    if right.many is not Many.ONE and node.op not in _SETS | {"pmatch"} and node.modifier is None:
+        raise ConditionError(
+            f"{right.name} has several values: compare with it by in or intersects, or {node.op} anyof",
             node.pos,
         )
 

@@ -19,7 +19,7 @@ from condition.ast import And, Compare, Exists, Macro, Node, Not, Operand, Or, V
 from condition.check import check, literals
 from condition.comparison import EQUAL, compared_as, holds, rights_of
 from condition.fields import FieldInfo, Fields, Kind, Many
-from condition.predicates import getter, template
+from condition.predicates import template
 from condition.transform import resolve
 
 NESTED_MOST = 15
@@ -28,8 +28,6 @@ NESTED_MOST = 15
 T = TypeVar("T")
 Known: TypeAlias = frozenset[str]
 """Local variables that have their value."""
-_Key: TypeAlias = tuple[Operand, bool]
-"""A field, and whether it is read as an address."""
 
 
 def compile_condition(node: Node, fields: Fields, text: str | None = None) -> Callable[[Any], bool]:
@@ -61,8 +59,8 @@ class _Writer:
     def __init__(self, fields: Fields, roots: Sequence[Node]) -> None:
         self._fields = fields
         self._infos: dict[Operand, FieldInfo] = {}
-        self._numbers: dict[_Key | Node, int] = {}
-        self._uses: Counter[_Key] = Counter()
+        self._numbers: dict[Operand | Node, int] = {}
+        self._uses: Counter[Operand] = Counter()
         self._shared: Counter[Node] = Counter()
         self._begun: set[str] = set()  # variables that code further up may have given a value
         self._unsure: set[str] = set()  # variables that must be looked at before use
@@ -128,9 +126,9 @@ class _Writer:
             return self._exists(node, known)
         assert not isinstance(node, Macro)
         spread = self._spread(node)
-        return (
-            self._compare(spread, known) if isinstance(spread, Compare) else self._node(spread, known, depth)
-        )
+        if isinstance(spread, Compare):
+            return self._compare(spread, known)
+        return self._node(spread, known, depth)
 
     def _helper(self, node: Node, known: Known) -> tuple[str, Known, Known]:
         name = f"helper{len(self._names)}"
@@ -169,9 +167,9 @@ class _Writer:
     def _exists(self, node: Exists, known: Known) -> tuple[str, Known, Known]:
         info = self._info(node.left)
         if info.many is Many.ONE:
-            value, _, known = self._read((node.left, False), known, twice=False)
+            value, _, known = self._read(node.left, known, twice=False)
             return f"({value} is not None)", known, known
-        value, again, known = self._read((node.left, False), known, twice=True)
+        value, again, known = self._read(node.left, known, twice=True)
         self._names["length"] = len
         return f"({value} is not None and length({again}) > 0)", known, known
 
@@ -180,8 +178,7 @@ class _Writer:
         if not isinstance(node.right, Value | ValueList):
             return self._compare_fields(node, left, node.right, known)
         text, guarded, right = template(left, node.op, literals(node, left))
-        twice = guarded or text.count("{value}") > 1
-        value, again, known = self._read((node.left, _as_address(left.kind)), known, twice=twice)
+        value, again, known = self._read(node.left, known, twice=guarded)
         name = self._bind(right)
         if guarded:
             test = text.format(value=again, right=name)
@@ -198,8 +195,8 @@ class _Writer:
             return holds(left, kind, op, modifier, value, rights_of(left, right, other))
 
         name = self._bind(test)
-        first, _, known = self._read((node.left, False), known, twice=False)
-        second, _, known = self._read((operand, False), known, twice=False)
+        first, _, known = self._read(node.left, known, twice=False)
+        second, _, known = self._read(operand, known, twice=False)
         return f"{name}({first}, {second})", known, known
 
     def _spread(self, node: Compare) -> And | Or | Compare:
@@ -216,35 +213,32 @@ class _Writer:
 
     # Fields and constants
 
-    def _keys(self, node: Node) -> list[_Key]:
+    def _keys(self, node: Node) -> list[Operand]:
         """The fields that a leaf reads."""
         if isinstance(node, Exists):
-            return [(node.left, False)]
+            return [node.left]
         if not isinstance(node, Compare):
             return []
         if isinstance(node.right, Value | ValueList):
-            key = (node.left, _as_address(self._info(node.left).kind))
             spread = self._spread(node)
-            return [key] * (len(spread.children) if isinstance(spread, And | Or) else 1)
-        return [(node.left, False), (node.right, False)]
+            return [node.left] * (len(spread.children) if isinstance(spread, And | Or) else 1)
+        return [node.left, node.right]
 
     def _info(self, operand: Operand) -> FieldInfo:
         if operand not in self._infos:
             self._infos[operand] = resolve(operand, self._fields)
         return self._infos[operand]
 
-    def _read(self, key: _Key, known: Known, *, twice: bool) -> tuple[str, str, Known]:
+    def _read(self, operand: Operand, known: Known, *, twice: bool) -> tuple[str, str, Known]:
         """Python for the value now and, `twice`, for the same value once more; and what is known then."""
-        number = self._numbers.setdefault(key, len(self._numbers))
+        number = self._numbers.setdefault(operand, len(self._numbers))
         variable, get = f"v{number}", f"get{number}"
         if variable in known:
             return variable, variable, known
         if get not in self._names:
-            operand, addresses = key
-            info = self._info(operand)
-            self._names[get] = getter(info, info.kind) if addresses else info.get
+            self._names[get] = self._info(operand).get
         call = f"{get}(event)"
-        if self._uses[key] == 1 and not twice:
+        if self._uses[operand] == 1 and not twice:
             return call, call, known
         read = f"({variable} := {call})"
         if variable in self._begun:
@@ -257,7 +251,3 @@ class _Writer:
         name = f"c{len(self._names)}"
         self._names[name] = value
         return name
-
-
-def _as_address(kind: Kind) -> bool:
-    return kind in (Kind.IP, Kind.NET)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
-from condition.comparison import EQUAL, ORDER, SETS, dynamic_test
+from condition.comparison import EQUAL, ORDER, SETS, dynamic_test, holds
 from condition.fields import FieldInfo, Kind, Many
 from condition.patterns import PathPrefixes, ascii_lower, compile_glob
 from condition.regex import compile_regex
-from condition.values import Dynamic, address, is_number, text_of
+from condition.values import Dynamic, is_number, text_of
 
 Predicate: TypeAlias = Callable[[Any], bool]
-Getter: TypeAlias = Callable[[Any], Any]
 
 _INLINE = {
     "!=": "{value} != {right}",
@@ -23,30 +23,16 @@ _INLINE = {
     "endswith": "{value}.endswith({right})",
 } | {op: f"{{value}} {op} {{right}}" for op in ORDER}
 _CALL = "{right}({value})"
-
-
-def getter(info: FieldInfo, kind: Kind) -> Getter:
-    """How the field is read for a comparison: addresses as numbers, those that are none left out."""
-    if kind not in (Kind.IP, Kind.NET):
-        return info.get
-    get = info.get
-
-    def one(event: Any) -> Any:
-        value = get(event)
-        return None if value is None else address(value)
-
-    def several(event: Any) -> Any:
-        found = [address(value) for value in get(event) or () if value is not None]
-        return tuple(value for value in found if value is not None)
-
-    return one if info.many is Many.ONE else several
+_ADDRESSES = 1024  # whose outcome one comparison remembers
 
 
 def template(info: FieldInfo, op: str, rights: list[Any]) -> tuple[str, bool, Any]:
     """Python for the comparison of `{value}` with `{right}`; whether it must be guarded against None; and
     the value of `{right}`.
     """
-    plain = info.kind not in (Kind.DYNAMIC, Kind.NET)
+    if info.kind in (Kind.IP, Kind.NET):
+        return _CALL, True, _addressed(info, op, rights)
+    plain = info.kind is not Kind.DYNAMIC
     if info.many is not Many.ONE:
         if plain and op in EQUAL and (info.many is not Many.LIST or op == "intersects"):
             return "not {right}.isdisjoint({value})", True, frozenset(rights)
@@ -60,25 +46,31 @@ def template(info: FieldInfo, op: str, rights: list[Any]) -> tuple[str, bool, An
     return _CALL, True, predicate(info.kind, op, rights)
 
 
-def _quantified(many: Many, op: str, holds: Predicate) -> Predicate:
+def _addressed(info: FieldInfo, op: str, rights: list[Any]) -> Predicate:
+    """Addresses are text in an event: reading one costs more than all the rest, and few are seen often."""
+
+    @lru_cache(maxsize=_ADDRESSES)
+    def test(value: Any) -> bool:
+        return holds(info, info.kind, op, None, value, rights)
+
+    return test
+
+
+def _quantified(many: Many, op: str, test: Predicate) -> Predicate:
     if (many is Many.LIST and op == "in") or (many is Many.PAIR and op == "!="):
 
         def all_of(values: Iterable[Any]) -> bool:
             present = [value for value in values if value is not None]
-            return bool(present) and all(map(holds, present))
+            return bool(present) and all(map(test, present))
 
         return all_of
-    return lambda values: any(holds(value) for value in values if value is not None)
+    return lambda values: any(test(value) for value in values if value is not None)
 
 
 def predicate(kind: Kind, op: str, rights: list[Any]) -> Predicate:
-    """A function of one present value."""
+    """A function of one present value that is not an address."""
     if kind is Kind.DYNAMIC:
         return _dynamic(op, rights)
-    if kind is Kind.NET:
-        if op == "!=":
-            return lambda value: not rights[0].holds(value)
-        return lambda value: any(network.holds(value) for network in rights)
     if op in EQUAL:
         return frozenset(rights).__contains__
     if op == "pmatch":
@@ -117,8 +109,8 @@ def _dynamic(op: str, rights: list[Dynamic]) -> Predicate:
         return _dynamic_member(op, rights)
     if op == "!=" or op in ORDER:
         return lambda value: dynamic_test(op, value, rights[0])
-    holds = predicate(Kind.STRING, op, [right.text for right in rights])
-    return lambda value: holds(text_of(value))
+    test = predicate(Kind.STRING, op, [right.text for right in rights])
+    return lambda value: test(text_of(value))
 
 
 def _dynamic_member(op: str, rights: list[Dynamic]) -> Predicate:
