@@ -6,7 +6,7 @@ RELAY_CONFIG ?= config/relay.yaml
 SENSOR_CONFIG ?= config/sensor.yaml
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint types check bpf bpf-check servers bench lock screenshots clean help
+.PHONY: run test test-deploy image lint types check bpf bpf-check servers bench lock screenshots clean help
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -24,6 +24,12 @@ run: $(STAMP)  ## sensor where the kernel allows, relay and dashboard; says what
 test: $(STAMP)  ## set everything up and run the tests
 	sh scripts/system_packages.sh test
 	$(BIN)/python -m pytest
+
+image:  ## build the container image
+	docker compose build
+
+test-deploy: $(STAMP)  ## bring the compose file up for real; needs root and Docker
+	$(BIN)/python -m pytest -m deploy tests/deploy
 
 lint: $(STAMP)  ## ruff: format and rules
 	$(BIN)/ruff format --check .
