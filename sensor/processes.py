@@ -161,7 +161,7 @@ class ProcessTable:
             process.replace(Image.of_exec(detail, keep_env=self._keep_env))
         elif event.type == "clone":
             self._fork(process, event.child)
-        elif event.type == "procexit" and task.tid == task.pid:
+        elif event.type == "procexit":  # once a process, when its last thread ends
             self._exit(process, event.time_ns)
         event.process = process
 

@@ -16,7 +16,7 @@ typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef __u8 u8; typedef __u16 u16; typedef __u32 u32; typedef __u64 u64; typedef __s64 s64; typedef __s8 s8;
 #define NULL ((void *)0)
-enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_RINGBUF = 27 };
+enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_CGROUP_ARRAY = 8, BPF_MAP_TYPE_RINGBUF = 27 };
 enum { BPF_F_MMAPABLE = 1024, BPF_ANY = 0 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -35,7 +35,8 @@ struct upid { int nr; struct pid_namespace *ns; };
 struct pid { unsigned int level; struct hlist_head tasks[4]; struct upid numbers[1]; };
 struct tty_driver { int major, minor_start; };
 struct tty_struct { int index; struct tty_driver *driver; };
-struct signal_struct { struct pid *pids[4]; struct tty_struct *tty; };
+typedef struct { int counter; } atomic_t;
+struct signal_struct { atomic_t live; struct pid *pids[4]; struct tty_struct *tty; };
 struct nsproxy { struct mnt_namespace *mnt_ns; };
 struct kernfs_node { struct kernfs_node *__parent; const char *name; u64 id; };
 struct kernfs_node___old { struct kernfs_node *parent; };
@@ -43,9 +44,9 @@ struct cgroup { struct kernfs_node *kn; };
 struct cgroup_subsys_state { struct cgroup *cgroup; };
 struct css_set { struct cgroup_subsys_state *subsys[12]; struct cgroup *dfl_cgrp; };
 struct qstr { const unsigned char *name; };
-struct super_block { unsigned int s_dev; unsigned long s_magic; };
+struct super_block { unsigned int s_dev; unsigned long s_flags, s_magic; };
 struct inode {
-	unsigned short i_mode; struct kuid i_uid, i_gid; struct super_block *i_sb; unsigned long i_ino;
+	unsigned short i_mode; struct kuid i_uid, i_gid; unsigned int i_flags; struct super_block *i_sb; unsigned long i_ino;
 	s64 i_ctime_sec, i_mtime_sec; u32 i_ctime_nsec, i_mtime_nsec;
 };
 struct timespec64 { s64 tv_sec; long tv_nsec; };
@@ -55,7 +56,7 @@ struct dentry { struct dentry *d_parent; struct qstr d_name; struct inode *d_ino
 struct vfsmount { struct dentry *mnt_root; };
 struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; };
 struct path { struct vfsmount *mnt; struct dentry *dentry; };
-struct file { struct path f_path; struct inode *f_inode; void *private_data; };
+struct file { struct path f_path; struct inode *f_inode; void *private_data; unsigned int f_mode; };
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
 struct fs_struct { struct path root, pwd; };

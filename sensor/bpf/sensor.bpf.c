@@ -5,7 +5,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-#define SPACE 32768u /* bytes of chunks in a record; the scratch has room for one more chunk behind */
+#define SPACE 49152u /* bytes of chunks in a record; the scratch has room for one more chunk behind */
 #define TEXT 4096u
 #define NAME 256u
 #define DEPTH 40
@@ -16,12 +16,13 @@ enum record { R_SYSCALL = 1, R_EXEC = 2, R_CLONE = 3, R_EXIT = 4 };
 enum kind { K_PLAIN, K_OPEN, K_PATHS, K_SOCKET, K_EXEC };
 enum tag {
 	T_ANCESTORS = 1, T_CGROUP, T_CWD, T_STR0, T_STR1, T_DIR0, T_DIR1, T_KPATH, T_ARGV, T_ENV, T_FILENAME, T_EXEPATH,
-	T_INODE, T_SOCK, T_ADDR, T_UNIX, T_OPENHOW
+	T_INODE, T_SOCK, T_ADDR, T_OPENHOW
 };
 
 struct call { u8 enabled, kind; s8 str[2], dir[2], fd, addr, message, how; u8 pad[6]; };
-struct settings { u32 own_tgid, scope; u64 scope_cgroup; u32 failed_exec, pad; };
-struct counters { u64 lost, sent, compat, cut; };
+enum scope { BY_PID = 1, BY_CGROUP = 2 };
+struct settings { u32 own_tgid, scope; };
+struct counters { u64 lost, sent, compat, outside; };
 struct task_record {
 	u32 pid, tid; u64 start; u32 uid, gid, loginuid, pgid, sid, tty, vpid, vtid, vpgid, mnt_ns, pid_ns, flags;
 	u64 cap_effective, cap_permitted, cap_inheritable, cgroup_id; char comm[16], session[16];
@@ -31,7 +32,9 @@ struct head {
 	struct task_record task, child;
 };
 struct ancestor { u32 pid, pad; u64 start; char comm[16]; };
-struct inode_record { u64 ino; s64 csec, msec; u32 cnsec, mnsec, dev, mode, uid, gid, overlay, upper; };
+struct inode_record {
+	u64 ino, sflags; s64 csec, msec; u32 cnsec, mnsec, dev, mode, uid, gid, iflags, fmode, overlay, upper;
+};
 struct sock_record { u16 family, protocol, lport, rport; u8 local[16], remote[16]; u32 state, pad; };
 struct scratch { struct head head; u8 data[SPACE + 2 * TEXT]; };
 
@@ -39,8 +42,9 @@ struct scratch { struct head head; u8 data[SPACE + 2 * TEXT]; };
 	name SEC(".maps")
 MAP(settings_map, BPF_MAP_TYPE_ARRAY, u32, struct settings, 1);
 MAP(calls, BPF_MAP_TYPE_ARRAY, u32, struct call, 512);
-MAP(subtree, BPF_MAP_TYPE_HASH, u32, u8, 16384);
+MAP(subtree, BPF_MAP_TYPE_HASH, u32, u8, 32768); /* user space makes it small where no process is the scope */
 MAP(ignored, BPF_MAP_TYPE_HASH, u32, u8, 1024);
+MAP(scope_cgroup, BPF_MAP_TYPE_CGROUP_ARRAY, u32, u32, 1);
 /* A per-CPU map's value may not pass 32 KiB: an array by CPU instead; user space sets the number of CPUs. */
 MAP(scratches, BPF_MAP_TYPE_ARRAY, u32, struct scratch, 64);
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, u32); __type(value, struct counters); __uint(max_entries, 1);
@@ -81,7 +85,8 @@ static __always_inline int add_name(struct scratch *s, const void *from)
 	return 0;
 }
 
-/* Components of a path from the leaf up, NUL after each; a last empty one says that the walk was cut. */
+/* Components of a path from the leaf up, NUL after each; a last empty one says that the walk was cut, two that
+ * what was walked hangs on no root (a memfd). */
 __noinline int walk_path(u64 path, u64 root, u32 tag)
 {
 	struct scratch *s = scratch();
@@ -90,7 +95,7 @@ __noinline int walk_path(u64 path, u64 root, u32 tag)
 	struct path *p = (void *)path, *r = (void *)root;
 	struct dentry *dentry = BPF_CORE_READ(p, dentry), *root_dentry = NULL;
 	struct vfsmount *mnt = BPF_CORE_READ(p, mnt), *root_mnt = NULL;
-	int at = open_chunk(s, tag), done = 0;
+	int at = open_chunk(s, tag), marks = 1;
 	if (at < 0)
 		return 0;
 	if (root) {
@@ -99,7 +104,7 @@ __noinline int walk_path(u64 path, u64 root, u32 tag)
 	}
 	for (int i = 0; i < DEPTH; i++) {
 		if (dentry == root_dentry && mnt == root_mnt) {
-			done = 1;
+			marks = 0;
 			break;
 		}
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent), *top = BPF_CORE_READ(mnt, mnt_root);
@@ -107,7 +112,7 @@ __noinline int walk_path(u64 path, u64 root, u32 tag)
 			struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
 			struct mount *up = BPF_CORE_READ(m, mnt_parent);
 			if (up == m || !up) {
-				done = 1;
+				marks = 0;
 				break;
 			}
 			dentry = BPF_CORE_READ(m, mnt_mountpoint);
@@ -117,14 +122,16 @@ __noinline int walk_path(u64 path, u64 root, u32 tag)
 		if (add_name(s, BPF_CORE_READ(dentry, d_name.name)))
 			break;
 		if (dentry == parent) {
-			done = 1;
+			marks = 2;
 			break;
 		}
 		dentry = parent;
 	}
-	if (!done && s->head.chunks <= SPACE) {
-		s->data[s->head.chunks & 32767] = 0;
-		s->head.chunks++;
+	u32 end = s->head.chunks;
+	if (marks && end <= SPACE) {
+		s->data[end] = 0;
+		s->data[end + 1] = 0;
+		s->head.chunks = end + marks;
 	}
 	close_chunk(s, at);
 	return 0;
@@ -151,7 +158,7 @@ __noinline int walk_cgroup(u64 node)
 	return 0;
 }
 
-__noinline int add_user_text(u64 from, u32 tag)
+static __always_inline int add_text(u64 from, u32 tag, int user)
 {
 	struct scratch *s = scratch();
 	int at;
@@ -160,15 +167,19 @@ __noinline int add_user_text(u64 from, u32 tag)
 	u32 off = s->head.chunks;
 	if (off > SPACE)
 		return 0;
-	long n = bpf_probe_read_user_str(&s->data[off], TEXT, (void *)from);
+	long n = user ? bpf_probe_read_user_str(&s->data[off], TEXT, (void *)from)
+		      : bpf_probe_read_kernel_str(&s->data[off], TEXT, (void *)from);
 	if (n <= 0) { /* not readable: no chunk at all, so that it differs from an empty string */
 		s->head.chunks = at;
 		return 0;
 	}
 	s->head.chunks = off + ((u32)n & 8191);
 	close_chunk(s, at);
-	return 0;
+	return s->data[off] == '/';
 }
+/* These give 1 for an absolute path. */
+__noinline int add_user_text(u64 from, u32 tag) { return add_text(from, tag, 1); }
+__noinline int add_kernel_text(u64 from, u32 tag) { return add_text(from, tag, 0); }
 
 __noinline int add_bytes(u64 from, u32 size, u32 tag, u32 user)
 {
@@ -326,11 +337,12 @@ static __always_inline struct scratch *begin(u32 type, struct task_struct *task,
 	if (child)
 		fill_task((u64)child, 1);
 	add_ancestors((u64)task);
-	add_cgroups((u64)task);
 	return s;
 }
-static __always_inline void send(struct scratch *s)
+/* Cgroups come last: paths that somebody made long must not push out what the event is about. */
+static __always_inline void send(struct scratch *s, struct task_struct *task)
 {
+	add_cgroups((u64)task);
 	struct counters *c = counters();
 	u32 size = s->head.chunks;
 	if (!c)
@@ -344,15 +356,15 @@ static __always_inline void send(struct scratch *s)
 		__sync_fetch_and_add(&c->sent, 1);
 }
 
-static __always_inline int watched(struct task_struct *task)
+static __always_inline int watched(void)
 {
 	u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
 	struct settings *set = bpf_map_lookup_elem(&settings_map, &zero);
 	if (!set || tgid == set->own_tgid || bpf_map_lookup_elem(&ignored, &tgid))
 		return 0;
-	if ((set->scope & 1) && !bpf_map_lookup_elem(&subtree, &tgid))
+	if ((set->scope & BY_PID) && !bpf_map_lookup_elem(&subtree, &tgid))
 		return 0;
-	if ((set->scope & 2) && bpf_get_current_cgroup_id() != set->scope_cgroup)
+	if ((set->scope & BY_CGROUP) && bpf_current_task_under_cgroup(&scope_cgroup, 0) != 1)
 		return 0;
 	return 1;
 }
@@ -370,11 +382,15 @@ static __always_inline struct file *file_of(struct task_struct *task, s64 fd)
 
 __noinline int add_inode(u64 pointer)
 {
-	struct inode *inode = (void *)pointer;
+	struct file *file = (void *)pointer;
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	struct inode_record r = {};
 	void *upper = NULL;
 	r.ino = BPF_CORE_READ(inode, i_ino);
+	r.fmode = BPF_CORE_READ(file, f_mode);
 	r.mode = BPF_CORE_READ(inode, i_mode);
+	r.iflags = BPF_CORE_READ(inode, i_flags);
+	r.sflags = BPF_CORE_READ(inode, i_sb, s_flags);
 	r.uid = BPF_CORE_READ(inode, i_uid.val);
 	r.gid = BPF_CORE_READ(inode, i_gid.val);
 	r.dev = BPF_CORE_READ(inode, i_sb, s_dev);
@@ -514,7 +530,7 @@ int on_sys_exit(u64 *ctx)
 			__sync_fetch_and_add(&c->compat, 1);
 		return 0;
 	}
-	if (!watched(task) || (call->kind == K_EXEC && ret >= 0))
+	if (!watched() || (call->kind == K_EXEC && ret >= 0))
 		return 0;
 	struct scratch *s = begin(R_SYSCALL, task, NULL);
 	if (!s)
@@ -523,20 +539,16 @@ int on_sys_exit(u64 *ctx)
 	s->head.x32 = x32;
 	s->head.res = ret;
 	read_args(regs, s);
-	if (call->str[0] >= 0)
-		add_user_text(arg(s, call->str[0]), T_STR0);
-	if (call->str[1] >= 0)
-		add_user_text(arg(s, call->str[1]), T_STR1);
-	if (call->kind != K_SOCKET) {
+	if (call->str[0] >= 0 && !add_user_text(arg(s, call->str[0]), T_STR0))
 		add_dir(s, task, call->dir[0], T_DIR0);
+	if (call->str[1] >= 0 && !add_user_text(arg(s, call->str[1]), T_STR1))
 		add_dir(s, task, call->dir[1], T_DIR1);
-	}
 	if (call->kind == K_OPEN && ret >= 0) {
 		struct file *file = file_of(task, ret);
 		if (file) {
 			walk_path((u64)file + bpf_core_field_offset(struct file, f_path),
 				  (u64)BPF_CORE_READ(task, fs) + bpf_core_field_offset(struct fs_struct, root), T_KPATH);
-			add_inode((u64)BPF_CORE_READ(file, f_inode));
+			add_inode((u64)file);
 		}
 	}
 	if (call->how > 0)
@@ -548,7 +560,7 @@ int on_sys_exit(u64 *ctx)
 		if (call->addr >= 0)
 			add_address(s, call);
 	}
-	send(s);
+	send(s, task);
 	return 0;
 }
 
@@ -557,7 +569,7 @@ int on_exec(u64 *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct linux_binprm *binprm = (void *)ctx[2];
-	if (!watched(task))
+	if (!watched())
 		return 0;
 	struct scratch *s = begin(R_EXEC, task, NULL);
 	if (!s)
@@ -566,20 +578,16 @@ int on_exec(u64 *ctx)
 	u64 arg_start = BPF_CORE_READ(mm, arg_start), env_start = BPF_CORE_READ(mm, env_start);
 	add_bytes(arg_start, BPF_CORE_READ(mm, arg_end) - arg_start, T_ARGV, 1);
 	add_bytes(env_start, BPF_CORE_READ(mm, env_end) - env_start, T_ENV, 1);
-	int at = open_chunk(s, T_FILENAME);
-	if (at >= 0) {
-		add_name(s, BPF_CORE_READ(binprm, filename));
-		close_chunk(s, at);
-	}
+	add_kernel_text((u64)BPF_CORE_READ(binprm, filename), T_FILENAME);
 	struct file *exe = BPF_CORE_READ(mm, exe_file);
 	if (exe) {
 		walk_path((u64)exe + bpf_core_field_offset(struct file, f_path), 0, T_EXEPATH);
-		add_inode((u64)BPF_CORE_READ(exe, f_inode));
+		add_inode((u64)exe);
 	}
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 	walk_path((u64)fs + bpf_core_field_offset(struct fs_struct, pwd),
 		  (u64)fs + bpf_core_field_offset(struct fs_struct, root), T_CWD);
-	send(s);
+	send(s, task);
 	return 0;
 }
 
@@ -590,34 +598,42 @@ int on_fork(u64 *ctx)
 	/* as a plain number: a global function takes no typed pointer */
 	bpf_probe_read_kernel(&child, sizeof(child), &ctx[1]);
 	u32 pid = BPF_CORE_READ(child, pid), tgid = BPF_CORE_READ(child, tgid);
+	u32 zero = 0;
 	u8 one = 1;
-	if (pid != tgid || !watched(task))
+	struct settings *set = bpf_map_lookup_elem(&settings_map, &zero);
+	if (!set || pid != tgid || !watched())
 		return 0;
-	bpf_map_update_elem(&subtree, &tgid, &one, BPF_ANY);
+	if ((set->scope & BY_PID) && bpf_map_update_elem(&subtree, &tgid, &one, BPF_ANY)) {
+		struct counters *c = counters();
+		if (c) /* no room: what this child does is not seen */
+			__sync_fetch_and_add(&c->outside, 1);
+	}
 	struct scratch *s = begin(R_CLONE, child, NULL);
 	if (!s)
 		return 0;
 	s->head.child = s->head.task;
 	fill_task((u64)task, 0);
 	s->head.res = pid;
-	send(s);
+	send(s, child);
 	return 0;
 }
 
+/* Once a process, when its last thread goes: a leader may end first, or give its number to a thread that execs. */
 SEC("tp_btf/sched_process_exit")
 int on_exit(u64 *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 id = bpf_get_current_pid_tgid();
-	u32 tgid = id >> 32;
-	if ((u32)id != tgid || !watched(task))
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
-	struct scratch *s = begin(R_EXIT, task, NULL);
+	int seen = watched();
 	bpf_map_delete_elem(&subtree, &tgid);
+	bpf_map_delete_elem(&ignored, &tgid); /* its number will be another's */
+	struct scratch *s = seen ? begin(R_EXIT, task, NULL) : NULL;
 	if (!s)
 		return 0;
 	s->head.res = BPF_CORE_READ(task, exit_code);
-	send(s);
+	send(s, task);
 	return 0;
 }
 

@@ -21,8 +21,8 @@ class ProbeOptions:
     Args:
         syscalls: Falco event names out of `sensor.table.BY_EVENT` that leave the kernel; process bookkeeping
             (`clone`, successful `execve`, `procexit`) always does.
-        scope_cgroup: only tasks whose cgroup (v2) is this directory's, e.g. `/sys/fs/cgroup/x`.
-        scope_pid: only this process and what it starts from now on.
+        scope_cgroup: only tasks in this cgroup of v2 and below it, e.g. `/sys/fs/cgroup/x`.
+        scope_pid: only this process and its descendants.
         ring_bytes: size of the ring buffer; a power of two and a multiple of the page size.
         ignore_pids: processes never reported, besides the sensor itself.
         failed_exec: report `execve` that failed, judged by the caller's `proc.*`, as Falco does.
