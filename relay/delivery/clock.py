@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import Any, Protocol
 
 
 class Timer(Protocol):
@@ -35,3 +36,45 @@ class SystemClock:
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         return asyncio.get_running_loop().call_later(delay, callback)
+
+
+class TimeLimit:
+    """`async with TimeLimit(clock, seconds)`: what is inside is cancelled after that; then TimeoutError."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._over = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = self._clock.call_later(self._seconds, self._cancel)
+
+    def _cancel(self) -> None:
+        self._over = True
+        self._task.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        # Somebody else may have cancelled the task too; that one goes on.
+        if self._over and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise TimeoutError
+
+
+async def finish(clock: Clock, seconds: float, tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Wait for the tasks, at most so long; cancel those that are late, and wait a second more for them."""
+    if not tasks:
+        return
+    given_up = asyncio.get_running_loop().create_future()
+    timers = [clock.call_later(seconds, task.cancel) for task in tasks]
+    timers.append(clock.call_later(seconds + 1.0, given_up.cancel))
+    everything = asyncio.ensure_future(asyncio.wait(tasks))
+    await asyncio.wait([everything, given_up], return_when=asyncio.FIRST_COMPLETED)
+    for timer in timers:
+        timer.cancel()
+    everything.cancel()
+    given_up.cancel()

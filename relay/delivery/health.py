@@ -14,13 +14,18 @@ FAILURES_UNTIL_PROBING = 3
 
 @dataclass(slots=True)
 class Health:
-    """ok: as many requests as its concurrency; else one probe at a time, when `until` has come."""
+    """ok: as many requests as its concurrency; else one probe at a time, when `until` has come.
+
+    `round` grows with each change and each probe. A reply to a request of an earlier round says nothing new:
+    of 32 requests that were under way when the destination went down, one counts as the failure.
+    """
 
     uniform: Callable[[float, float], float]
     state: WorkerState = WorkerState.OK
     since_ns: int = 0
     why: str | None = None
     until: float = 0.0  # monotonic
+    round: int = 0
     failures: int = 0  # since the last success
     probes: int = 0  # of a parked output
     paused_at_ns: int = 0  # when time stopped counting against retry_for
@@ -37,13 +42,14 @@ class Health:
     def succeeded(self, now_ns: int) -> int:
         """Back to ok. Returns the nanoseconds that do not count as trying."""
         self.failures = self.probes = 0
-        return self._enter(WorkerState.OK, None, now_ns)
+        return 0 if self.state is WorkerState.OK else self._enter(WorkerState.OK, None, now_ns)
 
     def failed(self, why: str, now: float, now_ns: int) -> int:
         self.failures += 1
         if self.failures < FAILURES_UNTIL_PROBING and self.state is WorkerState.OK:
             return 0
-        self.until = now + backoff(self.failures - FAILURES_UNTIL_PROBING + 1, self.uniform)
+        doubled = max(1, self.failures - FAILURES_UNTIL_PROBING + 1)
+        self.until = now + backoff(doubled, self.uniform)
         return self._enter(WorkerState.FAILING, why, now_ns)
 
     def throttled(self, seconds: float, why: str, now: float, now_ns: int) -> int:
@@ -60,7 +66,8 @@ class Health:
         if self.state in {WorkerState.PARKED, WorkerState.THROTTLED}:
             uncounted = now_ns - self.paused_at_ns
         self.paused_at_ns = now_ns
-        if state is not self.state or not self.since_ns:
+        self.round += 1
+        if state is not self.state:
             self.state, self.since_ns = state, now_ns
         self.why = why
         return uncounted

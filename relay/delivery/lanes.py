@@ -25,9 +25,10 @@ class Open:
 
 @dataclass(slots=True)
 class Work:
-    """Alerts of one lane for one request. `alerts` is None until the retried ones are fetched again."""
+    """Alerts of one lane for one request. `alerts` is None if they are retries, to be fetched again."""
 
     lane: LaneBuffer
+    round: int  # Health.round when it was begun
     alerts: Sequence[Alert] | None
     retries: Sequence[Open] = ()
 

@@ -42,11 +42,15 @@ class TooLarge:
     """The worker splits the batch; a single alert is rendered once more within the hard limit."""
 
     why: str
+    reply: str | None = None  # as in Rejected
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """The configuration is wrong (401, 403, 404 of a URL that is the target, certificate refused)."""
+    """The configuration is wrong (401, 403, 404 of a URL that is the target, certificate refused).
+
+    Never for what an alert can bring about: its writer could stop the output.
+    """
 
     why: str
 
