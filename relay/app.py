@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -21,12 +21,21 @@ from relay.ingest import Ingest
 from relay.journal import Journal
 from relay.journal.base import Depth, Generation
 from relay.render import rfc3339
+from relay.ui import add_ui
 
 DRAIN_SECONDS = 10.0
 OWN_POSTS = ("/ui", "/api", "/test")
 """Paths that take a POST of their own; a POST to any other means POST /, as in falcosidekick."""
 
 log = structlog.get_logger()
+
+
+class Part(Protocol):
+    """Something that runs while the journal is open."""
+
+    async def start(self) -> None: ...
+    def closing(self) -> None: ...  # no request is taken any more; those under way should end soon
+    async def stop(self) -> None: ...
 
 
 class Relay:
@@ -39,6 +48,7 @@ class Relay:
         self.ingest = Ingest(general.custom_fields, general.ingest.allow_anonymous)
         self.journal: Journal | None = None
         self.workers: list[Worker] = []
+        self.parts: list[Part] = []
 
     async def start(self) -> None:
         """Open the journal and start a worker for each output. Raises what Journal.open raises."""
@@ -57,6 +67,8 @@ class Relay:
                 )
                 await worker.start()
                 self.workers.append(worker)
+            for part in self.parts:
+                await part.start()
         except BaseException:
             await self.stop()
             raise
@@ -66,9 +78,14 @@ class Relay:
     async def stop(self) -> None:
         """Take nothing more, finish what is under way, leave the rest in the journal."""
         self.ingest.journal = None
+        await asyncio.gather(*(part.stop() for part in self.parts))
         await asyncio.gather(*(worker.stop(DRAIN_SECONDS) for worker in self.workers))
         if self.journal is not None:
             await self.journal.close()
+
+    def closing(self) -> None:
+        for part in self.parts:
+            part.closing()
 
     def statuses(self) -> Sequence[Status]:
         return [worker.status() for worker in self.workers]
@@ -121,6 +138,7 @@ def create_app(config: RelayConfig) -> Application:
     app = Application(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.relay = relay
     add_probes(app, relay)
+    add_ui(app, relay)
     return app
 
 

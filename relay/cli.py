@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -66,6 +67,23 @@ def check(file: Path) -> None:
         click.echo(f"  {name:20} {settings.type:14}{match}{off}")
     if not config.outputs:
         click.echo("  no outputs: alerts are kept and shown on the dashboard only")
+
+
+@main.command()
+@config_option
+def login_link(file: Path) -> None:
+    """Print a one-time link that sets the dashboard's password; the relay may run meanwhile.
+
+    It works for an hour. Whoever uses it ends every session and the old password.
+    """
+    from relay.ui import login  # noqa: PLC0415
+
+    config = _load(file)
+    try:
+        click.echo(login.new_link(config.data_dir, config.listen, config.general.public_url))
+    except (OSError, sqlite3.Error) as error:
+        click.echo(f"{config.data_dir}: {error}", err=True)
+        sys.exit(START_ERROR)
 
 
 @main.command(name="outputs")

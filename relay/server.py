@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from relay import log as logs
-from relay.app import create_app
+from relay.app import Relay, create_app
 from relay.config import RelayConfig
 from relay.journal import DataDirError, SchemaError
 
@@ -22,6 +23,14 @@ log = structlog.get_logger()
 
 class Server(uvicorn.Server):
     """uvicorn, but a signal that ended it well is exit code 0 and not raised again."""
+
+    def __init__(self, config: uvicorn.Config, relay: Relay) -> None:
+        super().__init__(config)
+        self._relay = relay
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._relay.closing()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -55,7 +64,7 @@ def run(config: RelayConfig, log_level: str) -> int:
         backlog=2048,
     )
     try:
-        server = Server(settings)
+        server = Server(settings, app.relay)
         server.run()
     except (DataDirError, SchemaError, sqlite3.DatabaseError, OSError) as error:
         log.error("cannot start", why=str(error))

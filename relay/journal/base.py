@@ -197,6 +197,10 @@ class Ledger(Protocol):
         """By seq: one fate for every output that existed when the alert was journalled, or owes it."""
         ...
 
+    async def counts(self, since_ns: int, most: int) -> Sequence[int]:
+        """By priority: how many were received since then, each counted up to `most`."""
+        ...
+
     async def depth(self, output: str) -> Depth: ...
 
     async def generation(self, output: str, routing: Mapping[str, str]) -> Generation:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from relay.alert import Alert
+from relay.alert import PRIORITIES, Alert
 from relay.journal.base import Fate, Filter, Generation, Lane, Page, Pending, State
 from relay.journal.ids import uuid7_ms
 
@@ -134,6 +134,16 @@ def listed(connection: sqlite3.Connection, where: Filter, before: int | None, li
     alerts = [to_alert(row) for row in connection.execute(query, (*values, limit + 1))]
     more = len(alerts) > limit
     return Page(alerts[:limit], alerts[limit - 1].seq if more else None)
+
+
+def counts(connection: sqlite3.Connection, since_ns: int, most: int) -> list[int]:
+    """By priority, each up to `most`: bounded, whatever came in that time."""
+    first = seq_at(connection, since_ns)
+    query = "SELECT count(*) FROM (SELECT 1 FROM alert WHERE priority = ? AND seq >= ? LIMIT ?)"
+    return [
+        connection.execute(query, (priority, first, most)).fetchone()[0]
+        for priority in range(len(PRIORITIES))
+    ]
 
 
 def seq_at(connection: sqlite3.Connection, received_ns: int) -> int:

@@ -210,6 +210,9 @@ class Journal:
     async def fates(self, alerts: Sequence[Alert]) -> Mapping[int, Sequence[Fate]]:
         return await self._read(queries.fates, alerts, self.judge)
 
+    async def counts(self, since_ns: int, most: int) -> Sequence[int]:
+        return await self._read(queries.counts, since_ns, most)
+
     async def depth(self, output: str) -> Depth:
         states = [await self._lane(Lane(output, priority)) for priority in range(len(PRIORITIES))]
         waiting = sum(state.waiting for state in states)
