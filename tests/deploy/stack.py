@@ -78,6 +78,12 @@ def alertmanager() -> str | None:
     return shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 
 
+def alertmanager_templates() -> str:
+    """Debian's program reads its templates from here; others have them inside."""
+    directory = Path("/usr/share/prometheus/alertmanager")
+    return str(directory if directory.is_dir() else ROOT / "tests" / "deploy")
+
+
 @dataclass
 class Stack:
     """One project: `up` first, `remove` last."""
@@ -107,6 +113,7 @@ class Stack:
             "IMAGE": self.image,
             "RELAY_CONFIG": str(self.config),
             "ALERTMANAGER": alertmanager() or "/nonexistent",
+            "ALERTMANAGER_TEMPLATES": alertmanager_templates(),
             **{f"{service.upper()}_PORT": str(port) for service, port in self.ports.items()},
             "COMPOSE_PROFILES": "alertmanager" if alertmanager() else "",
         }

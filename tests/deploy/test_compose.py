@@ -134,7 +134,7 @@ def test_the_sensor_reaches_the_relay_only(stack: Stack) -> None:
 def test_the_log_has_a_link_that_opens_the_dashboard(stack: Stack) -> None:
     base = stack.url("relay")
     [link] = set(
-        re.findall(r"http://\S+?/ui/\S*login[^\s\"']*", stack.compose("logs", "--no-color", "relay"))
+        re.findall(r"http://\S+/ui/first\?token=[\w-]+", stack.compose("logs", "--no-color", "relay"))
     )
     path = re.sub(r"^http://[^/]+", "", link)
     with httpx.Client(base_url=base, follow_redirects=True) as browser:
@@ -185,7 +185,10 @@ def test_a_shell_in_a_container_arrives(stack: Stack) -> None:
 
 
 def test_a_crash_of_the_relay_loses_nothing(stack: Stack) -> None:
-    """kill -9 while alerts are posted; Docker starts it again; the sensor's alert of meanwhile comes too."""
+    """kill -9 while alerts are posted and the webhook hangs; Docker starts the relay again.
+
+    What was answered 200 is owed to the webhook by the journal alone; the sensor's alert of meanwhile comes too.
+    """
     answered: set[str] = set()
     enough, over = threading.Event(), threading.Event()
 
@@ -196,9 +199,10 @@ def test_a_crash_of_the_relay_loses_nothing(stack: Stack) -> None:
                     answered.add(post(stack, client))
                 except httpx.HTTPError:
                     over.wait(0.1)
-                if len(answered) > 20:
+                if len(answered) > 50:
                     enough.set()
 
+    stack.compose("pause", "sink")
     poster = threading.Thread(target=keep_posting)
     poster.start()
     try:
@@ -206,7 +210,6 @@ def test_a_crash_of_the_relay_loses_nothing(stack: Stack) -> None:
         before = stack.inspect("relay")
         os.kill(before["State"]["Pid"], signal.SIGKILL)
         mark = read_shadow()
-        stack.alert_with(mark, SHADOW)
         eventually(
             lambda: stack.inspect("relay")["State"].get("Health", {}).get("Status") == "healthy",
             "a healthy relay after the crash",
@@ -214,9 +217,10 @@ def test_a_crash_of_the_relay_loses_nothing(stack: Stack) -> None:
     finally:
         over.set()
         poster.join()
-    after = stack.inspect("relay")
-    assert after["RestartCount"] == before["RestartCount"] + 1
+        stack.compose("unpause", "sink")
+    assert stack.inspect("relay")["RestartCount"] == before["RestartCount"] + 1
     eventually(lambda: delivered(stack, answered), "every alert that was answered 200, at the webhook")
+    stack.alert_with(mark, SHADOW)
 
 
 def test_the_journal_outlives_its_container(stack: Stack) -> None:
