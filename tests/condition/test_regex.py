@@ -13,7 +13,30 @@ from condition import regex
 from condition.regex import MAX_TEXT, Regex, RegexError, compile_regex
 
 ATOMS = st.sampled_from(
-    [*r"a b c . [ab] [^a] [a-c] []a] [a-] \. \w \W \d \s [\w.] [^\d] \x61 - [\]b]".split(), " "]
+    [
+        *[
+            r"a",
+            r"b",
+            r"c",
+            r".",
+            r"[ab]",
+            r"[^a]",
+            r"[a-c]",
+            r"[]a]",
+            r"[a-]",
+            r"\.",
+            r"\w",
+            r"\W",
+            r"\d",
+            r"\s",
+            r"[\w.]",
+            r"[^\d]",
+            r"\x61",
+            r"-",
+            r"[\]b]",
+        ],
+        " ",
+    ]
 )
 MARKS = st.sampled_from(["", "", "*", "+", "?", "{2}", "{1,2}", "{0,1}", "{2,}", "*?", "+?"])
 
