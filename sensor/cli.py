@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import click
 
@@ -34,6 +35,30 @@ def fields(word: str | None) -> None:
     width = max(len(name) for name, _, _ in found)
     for name, kind, note in found:
         click.echo(f"{name:{width}}  {kind:7}  {note}".rstrip())
+
+
+@main.command()
+@click.argument("rules", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("-c", "--config", "config_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="everything as one JSON object")
+@click.option("-v", "--verbose", is_flag=True, help="show the place of each warning")
+def check(rules: tuple[Path, ...], config_file: Path | None, as_json: bool, verbose: bool) -> None:
+    """Check rule files: which rules are live, and why the others are not.
+
+    RULES are files or directories; without them, those of the configuration. Exit 0: the sensor would start;
+    1: something is wrong; 3: rules cannot be live, and the configuration does not allow that.
+    """
+    from relay.config.yaml_lines import ConfigError  # noqa: PLC0415  --help stays quick
+    from sensor.rules import check as command  # noqa: PLC0415
+
+    if not rules and config_file is None:
+        raise click.UsageError("give rule files, or the configuration with -c")
+    try:
+        config = command.settings(rules, config_file)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    as_table = sys.stdout.isatty()
+    sys.exit(command.check(config, as_json=as_json, verbose=verbose, as_table=as_table))
 
 
 @main.command()
