@@ -40,19 +40,19 @@ class Host:
     table: ProcessTable
 
 
-def live_host(*, keep_env: bool = False) -> Host:
+def live_host() -> Host:
     """This machine. Names of users are the host's init's, or our own where that cannot be looked at."""
     proc = Procfs()
     host_pid = 1 if proc.mnt_ns(1) is not None else os.getpid()
     users = Users(proc, host_pid=host_pid)
     fields = SensorFields(users, Containers(), boot_epoch_ns())
-    return Host(fields, ProcessTable(proc, keep_env=keep_env))
+    return Host(fields, ProcessTable(proc))
 
 
-def recorded_host(boot_ns: int, *, keep_env: bool = False) -> Host:
+def recorded_host(boot_ns: int) -> Host:
     """A machine that was recorded and started at `boot_ns`: nothing here is asked about its processes."""
     proc = NoProc()
-    return Host(SensorFields(Users(proc), Containers(), boot_ns), ProcessTable(proc, keep_env=keep_env))
+    return Host(SensorFields(Users(proc), Containers(), boot_ns), ProcessTable(proc))
 
 
 class _Renderer(Generic[Rule]):

@@ -11,11 +11,72 @@ import click
 from sensor import health
 
 OK, FAILED = 0, 1
+_PATH = click.Path(dir_okay=False, path_type=Path)
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "file",
+    type=_PATH,
+    default=Path("config/sensor.yaml"),
+    show_default=True,
+    help="The configuration file.",
+)
+allow_inactive_option = click.option(
+    "--allow-inactive",
+    is_flag=True,
+    help="Start although some rules cannot be live, as `allow_inactive: true`.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Watch this machine with eBPF, judge what happens by Falco's rules, and hand alerts on."""
+
+
+@main.command()
+@config_option
+@allow_inactive_option
+def run(file: Path, allow_inactive: bool) -> None:
+    """Watch this machine until SIGTERM or Ctrl-C.
+
+    Exit code 2: configuration or a rule is wrong. 3: this machine cannot be watched; what is missing is said.
+    """
+    from sensor import commands  # noqa: PLC0415  --help stays quick
+
+    sys.exit(commands.run(file, allow_inactive=allow_inactive))
+
+
+@main.command()
+@click.argument("recording", type=_PATH, metavar="FILE")
+@click.option("--pid", type=click.IntRange(min=1), help="Only this process and its descendants.")
+@click.option("--cgroup", help="Only this directory of /sys/fs/cgroup, and below it.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="How long; else until SIGTERM or Ctrl-C.")
+def record(recording: Path, pid: int | None, cgroup: str | None, seconds: float | None) -> None:
+    """Record all events, as they leave the kernel, to a new FILE.
+
+    It holds arguments and environments of processes: whoever reads it reads their secrets.
+    """
+    from sensor import commands  # noqa: PLC0415
+    from sensor.probe import ProbeOptions  # noqa: PLC0415
+
+    options = ProbeOptions(scope_pid=pid, scope_cgroup=cgroup)
+    sys.exit(commands.record(recording, options, seconds))
+
+
+@main.command()
+@click.argument("recording", type=_PATH, metavar="FILE")
+@config_option
+@allow_inactive_option
+@click.option("--now", is_flag=True, help="Move all times, so that the stream begins now.")
+def replay(recording: Path, file: Path, allow_inactive: bool, now: bool) -> None:
+    """Judge the stream in FILE; alerts carry the times at which it was recorded, as in Falco.
+
+    Exit codes as `sensor run`; 3 is a FILE that cannot be replayed.
+    """
+    from sensor import commands  # noqa: PLC0415
+
+    sys.exit(commands.replay(recording, file, allow_inactive=allow_inactive, now=now))
 
 
 @main.command()

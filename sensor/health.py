@@ -7,6 +7,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 BEAT_S = 5.0
@@ -37,7 +38,8 @@ class Heartbeat:
         now = self._clock()
         if self._last is None or now - self._last >= BEAT_S:
             self._last = now
-            self._file.write_text(f"{now}\n")
+            with suppress(OSError):  # a full disk shows as no sign of life, and ends no watch
+                self._file.write_text(f"{now}\n")
 
     def end(self) -> None:
         """The sensor has ended by itself."""

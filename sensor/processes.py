@@ -115,7 +115,7 @@ class ProcessTable:
         self.losses = 0
         self._loss_ns = -LOSS_EVERY_NS
         self._loss_pending = False
-        self._keep_env = keep_env
+        self.keep_env = keep_env
         self._limit = limit
         self._grace_ns = grace_ns
         self._known: dict[tuple[int, int], Process] = {}
@@ -131,7 +131,7 @@ class ProcessTable:
             if len(self._seeds) >= self._limit:
                 break
             ticks = self.reader.start_ticks(pid)
-            image = self.reader.image(pid, ticks, keep_env=self._keep_env) if ticks is not None else None
+            image = self.reader.image(pid, ticks, keep_env=self.keep_env) if ticks is not None else None
             if ticks is not None and image is not None:
                 self._seeds[pid] = (ticks, image)
         return len(self._seeds)
@@ -158,7 +158,7 @@ class ProcessTable:
         process = self.find(task)
         detail = event.detail
         if type(detail) is Exec:
-            process.replace(Image.of_exec(detail, keep_env=self._keep_env))
+            process.replace(Image.of_exec(detail, keep_env=self.keep_env))
         elif event.type == "clone":
             self._fork(process, event.child)
         elif event.type == "procexit":  # once a process, when its last thread ends
@@ -174,7 +174,7 @@ class ProcessTable:
 
     def read(self, pid: int, start_ns: int) -> Image | None:
         """Ask /proc what the process runs."""
-        return self.reader.image(pid, start_ns // TICK_NS, keep_env=self._keep_env)
+        return self.reader.image(pid, start_ns // TICK_NS, keep_env=self.keep_env)
 
     def _seed_of(self, pid: int, start_ns: int) -> Image | None:
         ticks, image = self._seeds.pop(pid, (-1, None))

@@ -77,10 +77,14 @@ class Kernel:
         assert self._counts is not None, "not open"
         return Counts(*_COUNTS.unpack_from(self._counts))
 
-    def close(self) -> None:
-        """Detach and free; may be called twice."""
+    def detach(self) -> None:
+        """No new records from now on; those that are there can be taken."""
         if self._object is not None:
             self._object.detach()
+
+    def close(self) -> None:
+        """Detach and free; may be called twice."""
+        self.detach()
         if self._ring is not None:
             self._ring.close()
         if self._counts is not None:

@@ -53,6 +53,8 @@ OPENHOW = struct.Struct("<QQQ")
 TASK_AT = HEAD.size
 CHILD_AT = TASK_AT + TASK.size
 CHUNKS_AT = CHILD_AT + TASK.size
+LONGEST = CHUNKS_AT + 49_152 + 4_096
+"""Bytes of a record at most: SPACE and TEXT of the program."""
 
 
 class Inode(NamedTuple):
@@ -76,6 +78,13 @@ class Inode(NamedTuple):
 
 class CorruptError(ValueError):
     """The bytes are no record of this layout."""
+
+
+def time_of(record: bytes) -> int:
+    """Nanoseconds since boot. Raises CorruptError."""
+    if len(record) < HEAD.size:
+        raise CorruptError("a head is cut")
+    return int(HEAD.unpack_from(record)[5])
 
 
 def text(raw: bytes) -> str:
