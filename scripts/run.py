@@ -51,7 +51,7 @@ def start_sensor(config: Path) -> subprocess.Popen[bytes]:
     for one in missing:
         print(f"  - {one}", flush=True)
     say(f"playing the recorded stream {RECORDED.relative_to(ROOT)} instead")
-    return subprocess.Popen(command("sensor", "replay", str(RECORDED), "-c", str(config)))
+    return subprocess.Popen(command("sensor", "replay", "--now", str(RECORDED), "-c", str(config)))
 
 
 def stop(process: subprocess.Popen[bytes], seconds: float) -> None:
