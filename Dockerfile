@@ -24,10 +24,11 @@ FROM base
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin outrider \
     && install -d -m 0700 -o outrider -g outrider /var/lib/outrider
 COPY --from=build /opt/outrider /opt/outrider
-COPY config/rules /etc/outrider/rules
-COPY config/compose /etc/outrider
+# Where the commands look for it when no -c says otherwise.
+COPY config/compose /opt/outrider/config
+COPY config/rules /opt/outrider/config/rules
 ENV PATH=/opt/outrider/bin:$PATH PYTHONUNBUFFERED=1
 USER outrider
-WORKDIR /var/lib/outrider
+WORKDIR /opt/outrider
 EXPOSE 2801
-CMD ["relay", "serve", "-c", "/etc/outrider/relay.yaml"]
+CMD ["relay", "serve"]
