@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from condition.ast import And, Compare, Exists, Macro, Node, Not, Operand, Or, Value, ValueList
+from condition.ast import And, Compare, Exists, Macro, Node, Not, Operand, Or, Transform, Value, ValueList
 from condition.check import check, literals
 from condition.comparison import EQUAL, compared_as, holds, rights_of
 from condition.fields import FieldInfo, Fields, Kind, Many
@@ -196,7 +196,7 @@ class _Writer:
 
         name = self._bind(test)
         first, _, known = self._read(node.left, known, twice=False)
-        second, _, known = self._read(operand, known, twice=False)
+        second, _, known = self._read(_field_of(operand), known, twice=False)
         return f"{name}({first}, {second})", known, known
 
     def _spread(self, node: Compare) -> And | Or | Compare:
@@ -222,7 +222,7 @@ class _Writer:
         if isinstance(node.right, Value | ValueList):
             spread = self._spread(node)
             return [node.left] * (len(spread.children) if isinstance(spread, And | Or) else 1)
-        return [node.left, node.right]
+        return [node.left, _field_of(node.right)]
 
     def _info(self, operand: Operand) -> FieldInfo:
         if operand not in self._infos:
@@ -251,3 +251,12 @@ class _Writer:
         name = f"c{len(self._names)}"
         self._names[name] = value
         return name
+
+
+def _field_of(operand: Operand) -> Operand:
+    """`val(field)`, which is only the grammar's word for it, is the field."""
+    if isinstance(operand, Transform) and operand.name == "val":
+        inner = operand.args[0]
+        assert not isinstance(inner, str)
+        return inner
+    return operand
