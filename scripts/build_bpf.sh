@@ -3,7 +3,8 @@
 # With an output it writes only that file, so that a check can compare without touching the tree.
 set -eu
 cd "$(dirname "$0")/../sensor/bpf"
-CLANG=${CLANG:-clang}
+recorded=$(cut -d' ' -f2 COMPILER)
+CLANG=${CLANG:-$(command -v "clang-${recorded%%.*}" || echo clang)}
 output=${1:-sensor.bpf.o}
 # Line and debug texts hold the builder's paths; BTF, which CO-RE needs, stays.
 "$CLANG" -O2 -g -Wall -Werror -target bpf -mcpu=v3 -fdebug-compilation-dir=. \

@@ -18,9 +18,13 @@ test)
     has prometheus-alertmanager || has alertmanager || want prometheus-alertmanager
     ;;
 bpf)
-    has clang || want clang
-    has llvm-strip || want llvm
-    has llvm-objdump || want llvm
+    # The compiler that made the object, so that a build of today can be compared with it.
+    recorded=$(cut -d' ' -f2 "$(dirname "$0")/../sensor/bpf/COMPILER")
+    clang="clang-${recorded%%.*}"
+    if ! has "$clang" && ! clang --version 2>/dev/null | grep -qF "clang version $recorded"; then
+        want "$clang"
+    fi
+    has llvm-strip || ls /usr/bin/llvm-strip-* >/dev/null 2>&1 || want llvm
     [ -e /usr/include/bpf/bpf_helpers.h ] || want libbpf-dev
     ;;
 *) echo "usage: $0 venv|run|test|bpf" >&2; exit 2 ;;
@@ -39,6 +43,10 @@ if has apt-get && [ "$(id -u)" = 0 ]; then
     fi
     tail -n 5 "$log" >&2
     echo "could not install:$missing (the whole story: $log)" >&2
+    case "$missing" in
+    *clang-*) echo "the eBPF object was built with clang $recorded, which this release may not have: \`make bpf\`" \
+        "with another (CLANG=clang) builds anew and records it, \`make bpf-check\` needs this one" >&2 ;;
+    esac
 else
     echo "missing:$missing; install with: sudo $command" >&2
 fi
