@@ -89,7 +89,7 @@ class Worker:
         await self._reader.stop()
         await self._recorder.close(RECORD_SECONDS)
         if self._bucket is not None:
-            self._paces.leave(self._pace_key)
+            self._paces.leave(self._pace_key, self.output.name)
         await self.output.close()
 
     def status(self) -> Status:
@@ -133,11 +133,11 @@ class Worker:
         if not ready:
             return None
         if self._bucket is not None:
-            wait = self._bucket.wait(now)
+            wait = self._bucket.wait(now, self.output.name)
             if wait > 0:
                 self._wake_after(wait)
                 return None
-            self._bucket.take()
+            self._bucket.take(self.output.name)
         self._in_flight += 1
         return self._take(self._turns.choose(ready))
 
