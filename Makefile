@@ -51,6 +51,10 @@ bpf-check: $(STAMP)  ## build the BPF object again and compare instructions, map
 bench: $(STAMP)  ## ingest, delivery and memory, beside their baselines
 	$(BIN)/python -m benchmarks.relay
 
+screenshots: $(STAMP)  ## the pictures of the dashboard in docs/images
+	sh scripts/system_packages.sh test
+	$(BIN)/python -m scripts.screenshots
+
 lock: $(STAMP)  ## resolve the dependencies again
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --no-header -o requirements/runtime.txt

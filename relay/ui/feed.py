@@ -55,6 +55,7 @@ class View(Protocol):
     def fate_table(self, alert: Alert, fates: Sequence[Fate]) -> str: ...
     async def outputs(self) -> str: ...
     async def summary(self) -> str: ...
+    async def counts(self) -> str: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -154,9 +155,9 @@ class Feed:
         clients = list(self._clients)
         newest = await self._newest(ledger, clients)
         changed = await self._changed(ledger, clients)
-        pieces = {"outputs": await self._view.outputs()}
+        pieces = {"outputs": await self._view.outputs(), "summary": await self._view.summary()}
         if self._ticks % 5 == 1 or any(not client.sent for client in clients):
-            pieces["summary"] = await self._view.summary()
+            pieces["counts"] = await self._view.counts()
         for client in clients:
             message = _message(client, newest, changed, pieces)
             if message is not None:

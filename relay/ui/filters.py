@@ -39,8 +39,14 @@ class Asked:
     def filtered(self) -> bool:
         return self.where != Filter()
 
-    def address(self, before: int | None = None) -> str:
-        pairs = [("priority", name) for name in self.priorities]
+    def toggled(self, priority: str) -> str:
+        """The address of the same with this priority too, or without it."""
+        others = [name for name in self.priorities if name != priority]
+        return self.address(priorities=others if priority in self.priorities else [*others, priority])
+
+    def address(self, before: int | None = None, priorities: Sequence[str] | None = None) -> str:
+        chosen = self.priorities if priorities is None else priorities
+        pairs = [("priority", name) for name in chosen]
         pairs += [(name, value) for name, value in self.text.items() if value]
         if before is not None:
             pairs.append(("before", str(before)))

@@ -85,6 +85,7 @@ class Pages:
             live="all" if not asked.filtered and asked.before is None else "bar",
             newest=max(newest, rows[0].seq if rows and not asked.filtered and asked.before is None else 0),
             known=_known(asked, rows),
+            counts=(await self._view.counts()).split(","),
             summary=await self._view.summary(),
             outputs=await self._view.outputs(),
             test_command=f"curl -X POST {request.url.scheme}://{request.headers['host']}/test",

@@ -20,7 +20,7 @@ TEXT_MOST = 256 * 1024
 """Characters of one text on the alert's own page; the whole is behind `raw`."""
 FIELD_MOST = 16 * 1024
 FIELDS_MOST = 1000
-LATE_NS = 60 * 10**9
+LATE_NS = 300 * 10**9
 """An alert that came later than this after its own time says so."""
 
 OPEN = frozenset({State.WAITING, State.RETRYING})

@@ -73,8 +73,12 @@ class View:
         return str(self._pieces.outputs(cards))
 
     async def summary(self) -> str:
-        """Counts of the last hour by priority, and what is wrong with the relay itself."""
+        """What is wrong with the relay itself."""
+        return str(self._pieces.summary(self._relay.ingest))
+
+    async def counts(self) -> str:
+        """Alerts of the last hour, by priority."""
         relay = self._relay
         assert relay.journal is not None
         counts = await relay.journal.counts(relay.clock.time_ns() - HOUR_NS, COUNT_MOST)
-        return str(self._pieces.summary(counts, COUNT_MOST, relay.ingest))
+        return ",".join(f"{count}+" if count >= COUNT_MOST else str(count) for count in counts)

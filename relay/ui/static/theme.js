@@ -15,8 +15,9 @@
     else delete root.dataset.theme;
     const button = document.getElementById("theme");
     if (button) {
-      button.textContent = names[chosen] || names.system;
-      button.setAttribute("aria-label", `Theme: ${button.textContent}`);
+      const name = names[chosen] || names.system;
+      button.textContent = `◐ ${name}`;
+      button.setAttribute("aria-label", `Theme: ${name}`);
     }
   };
   apply();

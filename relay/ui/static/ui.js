@@ -50,8 +50,10 @@ function drawTime(element, now) {
   const old = now - date;
   const title = ["utc", "local"].map((zone) => exact(date, zone).join(" "));
   element.title = `${title[0]} UTC, ${title[1]} here`;
-  if (element.classList.contains("since")) element.textContent = age(old);
-  else if (element.classList.contains("clock")) element.textContent = day === today ? clock : `${day.slice(5)} ${clock}`;
+  const short = day === today ? clock : `${day.slice(5)} ${clock}`;
+  if (element.classList.contains("age")) element.textContent = age(old);
+  else if (element.classList.contains("since")) element.textContent = old < 1500 ? "now" : `for ${age(old)}`;
+  else if (element.classList.contains("clock")) element.textContent = short;
   else element.textContent = `${day} ${clock} ${zoneName(date)}`;
   const beside = element.nextElementSibling;
   if (beside && beside.classList.contains("ago")) beside.textContent = old < 0 ? age(old) : `${age(old)}${old < 1500 ? "" : " ago"}`;
@@ -176,6 +178,13 @@ function take(message) {
       place.replaceChildren(element(message[name], ""));
       drawTimes(place);
     }
+  }
+  if (message.counts !== undefined) {
+    const counts = message.counts.split(",");
+    document.querySelectorAll("[data-count]").forEach((place, n) => {
+      place.textContent = counts[n];
+      place.parentElement.classList.toggle("zero", counts[n] === "0");
+    });
   }
   if (message.rows && rows) takeRows(message);
   if (message.fates) takeFates(message.fates);
