@@ -13,7 +13,7 @@ from sensor.rules.collector import Collector, wrong
 from sensor.rules.events import TOO_MANY, check_names, event_types
 from sensor.rules.exceptions import fields_of, with_exceptions
 from sensor.rules.lists import TooLargeError, expand_items, substitute
-from sensor.rules.macros import Expanded, expand
+from sensor.rules.macros import MAX_TREE_DEPTH, Expanded, expand
 from sensor.rules.model import MacroItem, RuleItem
 from sensor.rules.output import Output, OutputError, compile_output
 from sensor.rules.problems import Context, ItemError, Problem
@@ -119,32 +119,30 @@ class _Compiler:
         text, trees[macro.name] = self._parse(macro.condition, macro.condition_context)
         self._macro_texts[macro.name] = text
 
-    def _expand_macro(self, macro: MacroItem, trees: dict[str, Node]) -> None:
+    def _expand_macro(self, macro: MacroItem, trees: dict[str, Node], depth: int = 0) -> None:
         """A macro sees those that were defined before its own last change."""
-        if macro.name not in trees:
-            return  # its error is known
+        if macro.name not in trees or macro.name in self._macros:
+            return  # its error is known, or another macro needed it before
+        text, context = self._macro_texts[macro.name], macro.condition_context
 
         def look_up(node: Macro) -> Expanded:
             other = self._collector.macros.get(node.name)
             if other is None or (other is not macro and other.index >= macro.visibility):
-                raise self._undefined(node, macro.condition_context, self._macro_texts[macro.name])
-            if other is macro or (node.name not in self._macros and self._reaches(other, macro, trees)):
-                context = macro.condition_context.in_condition(self._macro_texts[macro.name], node.pos)
-                raise wrong(f"reference loop in macro '{node.name}'", context)
-            if node.name not in self._macros:
-                if node.name not in trees:
-                    raise _BrokenError
-                # Defined earlier, changed later to use this one's neighbours: expanded when it is asked for.
-                self._expand_macro(other, trees)
+                raise self._undefined(node, context, text)
+            if other is macro or self._reaches(other, macro, trees):
+                raise wrong(f"reference loop in macro '{node.name}'", context.in_condition(text, node.pos))
+            if depth == MAX_TREE_DEPTH:
+                raise wrong("macros are nested too deeply", context.in_condition(text, node.pos))
+            self._expand_macro(other, trees, depth + 1)
             return self._expanded(node.name)
 
-        self._macros[macro.name] = self._expand(
-            trees[macro.name], look_up, macro.condition_context, self._macro_texts[macro.name]
-        )
+        self._macros[macro.name] = self._expand(trees[macro.name], look_up, context, text)
         self._used_macros |= self._macros[macro.name].macros
 
     def _reaches(self, start: MacroItem, goal: MacroItem, trees: dict[str, Node]) -> bool:
         """Whether a macro uses another one, through however many in between."""
+        if start.name in self._macros:
+            return False  # it is whole, so there is no loop in it
         seen: set[str] = set()
         todo = [start.name]
         while todo:

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import structlog
 
-from condition import compile_condition
-from condition.ast import Node, Or
+from condition import NEVER, assume, compile_condition, compile_conditions
+from condition.ast import Node
 from condition.fields import Fields
 from sensor.event import Event
-from sensor.rules.events import for_type
 from sensor.rules.ruleset import Rule, RuleSet
 
-Test: TypeAlias = Callable[[Event], bool]
+_Asked: TypeAlias = tuple[tuple[Node, Rule], ...]
 
 log = structlog.get_logger("sensor")
-
-
-@dataclass(frozen=True, slots=True)
-class _Tests:
-    """What one type of event is asked. `any` holds if any of the rules does: most events fulfil none."""
-
-    any: Test
-    each: tuple[tuple[Test, Rule], ...]
 
 
 class Engine:
@@ -38,49 +28,44 @@ class Engine:
         self.failures = 0
         self._first = matching == "first"
         self._fields = fields
-        self._compiled: dict[Node, Test] = {}
-        self._by_type = {type_: self._tests(rules, type_) for type_ in sorted(rules.events)}
+        self._asked: dict[str, _Asked] = {}
+        self._together: dict[str, Callable[[Event], tuple[Rule, ...]]] = {}
+        self._alone: dict[Node, Callable[[Event], bool]] = {}
+        compiled: dict[_Asked, Callable[[Event], tuple[Rule, ...]]] = {}
+        for type_ in sorted(rules.events):
+            asked = self._rules_for(rules, type_)
+            self._asked[type_] = asked
+            # Types of event that are asked the same, such as open and openat, share the function.
+            if asked not in compiled:
+                compiled[asked] = compile_conditions(asked, fields)
+            self._together[type_] = compiled[asked]
 
-    def _tests(self, rules: RuleSet, type_: str) -> _Tests:
-        nodes: list[Node] = []
-        each: list[tuple[Test, Rule]] = []
-        always = False
+    def _rules_for(self, rules: RuleSet, type_: str) -> _Asked:
+        found: list[tuple[Node, Rule]] = []
         for rule in rules.live:
-            node = for_type(rule.condition, type_) if type_ in rule.events else False
-            if isinstance(node, bool):
-                always = always or node
-                if node:
-                    each.append((_always, rule))
-                continue
-            nodes.append(node)
-            each.append((self._compile(node), rule))
-        one = _always if always else self._compile(Or(tuple(nodes)) if len(nodes) > 1 else nodes[0])
-        return _Tests(one, tuple(each))
-
-    def _compile(self, node: Node) -> Test:
-        """Types of event that are asked the same share the function."""
-        if node not in self._compiled:
-            self._compiled[node] = compile_condition(node, self._fields)
-        return self._compiled[node]
+            if type_ in rule.events:
+                node = assume(rule.condition, self._fields, "evt.type", type_)
+                if node != NEVER:
+                    found.append((node, rule))
+        return tuple(found)
 
     def match(self, event: Event) -> Sequence[Rule]:
         """The rules that the event fulfils. A rule that fails counts as not fulfilled, and is logged."""
-        tests = self._by_type.get(event.type)
-        if tests is None:
+        ask = self._together.get(event.type)
+        if ask is None:
             return ()
         try:
-            if not tests.any(event):
-                return ()
+            found = ask(event)
         except Exception:
-            # Which rule it was, and what the others say, is found out below.
-            return self._each(tests, event)
-        return self._each(tests, event)
+            # Which rule it was, and what the others say, is found out by asking each alone.
+            return self._ask_each(event)
+        return found[:1] if self._first else found
 
-    def _each(self, tests: _Tests, event: Event) -> Sequence[Rule]:
+    def _ask_each(self, event: Event) -> Sequence[Rule]:
         found: list[Rule] = []
-        for test, rule in tests.each:
+        for node, rule in self._asked[event.type]:
             try:
-                if not test(event):
+                if not self._test(node)(event):
                     continue
             except Exception as error:
                 self._fail(rule, error)
@@ -90,11 +75,12 @@ class Engine:
                 break
         return found
 
+    def _test(self, node: Node) -> Callable[[Event], bool]:
+        if node not in self._alone:
+            self._alone[node] = compile_condition(node, self._fields)
+        return self._alone[node]
+
     def _fail(self, rule: Rule, error: Exception) -> None:
         self.failures += 1
         if self.failures & (self.failures - 1) == 0:  # the 1st, 2nd, 4th, 8th, …
             log.error("rule failed", rule=rule.name, times=self.failures, exc_info=error)
-
-
-def _always(event: Event) -> bool:
-    return True

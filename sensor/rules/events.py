@@ -89,35 +89,3 @@ def check_names(node: Node) -> None:
         unknown = sorted((names or _NONE) - _ALL)
         if unknown:
             raise ConditionError(f"unknown event type {unknown[0]}", part.pos)
-
-
-def for_type(node: Node, type_: str) -> Node | bool:
-    """The condition for events of one type: what speaks of evt.type is decided, the rest stays."""
-    if isinstance(node, Not):
-        child = for_type(node.child, type_)
-        return (not child) if isinstance(child, bool) else Not(child, node.pos)
-    if isinstance(node, And | Or):
-        return _joined(node, type_)
-    if isinstance(node, Exists) and _is_type(node.left):
-        return True
-    if isinstance(node, Compare):
-        names = _named(node)
-        if names is not None:
-            return (type_ in names) == (node.op != "!=")
-        if _is_never(node):
-            return False
-    return node
-
-
-def _joined(node: And | Or, type_: str) -> Node | bool:
-    decisive = isinstance(node, Or)  # one true part decides an `or`, one false part an `and`
-    left: list[Node] = []
-    for child in node.children:
-        part = for_type(child, type_)
-        if part is decisive:
-            return decisive
-        if not isinstance(part, bool) and part not in left:
-            left.append(part)
-    if not left:
-        return not decisive
-    return left[0] if len(left) == 1 else type(node)(tuple(left), node.pos)

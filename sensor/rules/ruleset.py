@@ -150,6 +150,7 @@ def _sorted_out(
     left_out: list[LeftOut] = []
     disabled: list[LeftOut] = []
     least = PRIORITIES.index(config.priority)
+    env = False
     for rule in compilation.rules:
         name, why = rule.item.name, _switched_off(rule, least)
         if why is not None:
@@ -162,7 +163,7 @@ def _sorted_out(
             continue
         warnings.extend(_partly(rule))
         live.append(_live(rule))
-    env = any(rule.uses & _ENVIRONMENT for rule in compilation.rules)
+        env = env or bool(rule.uses & _ENVIRONMENT)
     return RuleSet(tuple(live), tuple(left_out), tuple(disabled), tuple(warnings), digest, env)
 
 
