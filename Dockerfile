@@ -30,5 +30,4 @@ COPY config/rules /opt/outrider/config/rules
 ENV PATH=/opt/outrider/bin:$PATH PYTHONUNBUFFERED=1
 USER outrider
 WORKDIR /opt/outrider
-EXPOSE 2801
 CMD ["relay", "serve"]
