@@ -142,12 +142,8 @@ class _Writer:
         if variable in known:
             return variable, known, known
         text, yes, no = self._joined(node, known, depth)
-        outcome = f"({variable} := {text})"
-        if variable in self._begun:
-            self._unsure.add(variable)
-            outcome, yes, no = f"({variable} if {variable} is not MISSING else {outcome})", known, known
-        self._begun.add(variable)
-        return outcome, yes | {variable}, no | {variable}
+        # Wherever the outcome came from, whatever led to it was read there.
+        return self._kept(variable, text), yes | {variable}, no | {variable}
 
     def _joined(self, node: And | Or, known: Known, depth: int) -> tuple[str, Known, Known]:
         """After an `and`, what follows runs only if what precedes holds; after an `or`, only if not."""
@@ -240,12 +236,16 @@ class _Writer:
         call = f"{get}(event)"
         if self._uses[operand] == 1 and not twice:
             return call, call, known
-        read = f"({variable} := {call})"
-        if variable in self._begun:
-            self._unsure.add(variable)
-            read = f"({variable} if {variable} is not MISSING else {read})"
-        self._begun.add(variable)
-        return read, variable, known | {variable}
+        return self._kept(variable, call), variable, known | {variable}
+
+    def _kept(self, variable: str, text: str) -> str:
+        """Python that evaluates the text into the variable, unless that was done before."""
+        first = f"({variable} := {text})"
+        if variable not in self._begun:
+            self._begun.add(variable)
+            return first
+        self._unsure.add(variable)
+        return f"({variable} if {variable} is not MISSING else {first})"
 
     def _bind(self, value: Any) -> str:
         name = f"c{len(self._names)}"
