@@ -2,6 +2,7 @@
 
 from condition.assume import ALWAYS, NEVER, assume
 from condition.ast import walk
+from condition.caution import Caution, cautions
 from condition.check import check
 from condition.compile import compile_condition, compile_conditions
 from condition.errors import ConditionError
@@ -12,6 +13,7 @@ from condition.parser import Dialect, parse
 __all__ = [
     "ALWAYS",
     "NEVER",
+    "Caution",
     "ConditionError",
     "Dialect",
     "FieldInfo",
@@ -20,6 +22,7 @@ __all__ = [
     "Many",
     "UnknownFieldError",
     "assume",
+    "cautions",
     "check",
     "compile_condition",
     "compile_conditions",

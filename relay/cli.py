@@ -14,6 +14,7 @@ import orjson
 
 from relay import outputs
 from relay.config import ConfigError, RelayConfig, load
+from relay.routing import Routing
 
 CONFIG_ERROR = 2
 START_ERROR = 3
@@ -65,6 +66,8 @@ def check(file: Path) -> None:
         match = f"  match: {settings.match}" if settings.match else ""
         off = "" if settings.enabled else "  (not enabled)"
         click.echo(f"  {name:20} {settings.type:14}{match}{off}")
+        for caution in Routing.of(settings).cautions():
+            click.echo(f"    warning: match, {caution}")
     if not config.outputs:
         click.echo("  no outputs: alerts are kept and shown on the dashboard only")
 

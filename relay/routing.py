@@ -56,6 +56,16 @@ class Routing:
             return [str(error)]
         return []
 
+    def cautions(self) -> list[str]:
+        """What in `match` is right and probably not meant."""
+        if self.match is None:
+            return []
+        from condition import Dialect, cautions, parse  # noqa: PLC0415
+        from relay.alert_fields import ALWAYS_THERE  # noqa: PLC0415
+
+        found = cautions(parse(self.match, Dialect.ALERT), ALWAYS_THERE)
+        return [f"character {caution.pos + 1}: {caution.message}" for caution in found]
+
     def why_not(self) -> WhyNot | None:
         """A function that says why an alert is left out; None when every alert is taken."""
         if self == Routing():
