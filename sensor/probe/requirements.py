@@ -29,16 +29,11 @@ MEMLOCK = 128 * 1024 * 1024
 _SYS_ADMIN, _SYS_RESOURCE = 21, 24
 NEEDED = {39: "CAP_BPF", 38: "CAP_PERFMON"}
 WANTED = {
-    19: (
-        "CAP_SYS_PTRACE",
-        "what other users' processes run when the sensor starts, and their working directory",
-    ),
-    2: ("CAP_DAC_READ_SEARCH", "names of users in containers, and other users' files under /proc"),
+    19: ("CAP_SYS_PTRACE", "what other users' processes ran before the sensor started"),
+    2: ("CAP_DAC_READ_SEARCH", "names of users in containers"),
 }
+"""What is not known without them."""
 _SYSCALL = {"x86_64": 321, "aarch64": 280}
-HOW = (
-    "run as root, or give it: setpriv --ambient-caps, AmbientCapabilities= of systemd, cap_add of a container"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ def problems(facts: Facts) -> list[str]:
     lacking = (
         [] if _has(facts, _SYS_ADMIN) else [name for bit, name in NEEDED.items() if not _has(facts, bit)]
     )
-    found += [f"{name} is missing: {HOW}" for name in lacking]
+    found += [f"{name} is missing: {_give(name)}" for name in lacking]
     if "[confidentiality]" in facts.lockdown:
         found.append(
             "kernel lockdown is `confidentiality`, which forbids eBPF to read kernel memory: boot with"
@@ -125,7 +120,12 @@ def problems(facts: Facts) -> list[str]:
 def wanting(facts: Facts) -> list[str]:
     """One line for each capability that is not there, with what is not known without it."""
     lacking = [text for bit, text in WANTED.items() if not _has(facts, bit)]
-    return [f"{name} is missing, without it these are not known: {what}; {HOW}" for name, what in lacking]
+    return [f"{name} is missing, and with it {what}: {_give(name)}" for name, what in lacking]
+
+
+def _give(name: str) -> str:
+    short = name.removeprefix("CAP_")
+    return f"run as root, or give it (container: `cap_add: [{short}]`; systemd: `AmbientCapabilities={name}`)"
 
 
 def _refused(facts: Facts) -> str:
