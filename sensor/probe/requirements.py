@@ -109,7 +109,7 @@ def problems(facts: Facts) -> list[str]:
         found.append("this is a pid namespace of its own: run on the host, or a container with `pid: host`")
     if not lacking and facts.bpf_error:
         found.append(_refused(facts))
-    if version < _ACCOUNTED and not _has(facts, _SYS_RESOURCE) and 0 <= facts.memlock < MEMLOCK:
+    if OLDEST <= version < _ACCOUNTED and not _has(facts, _SYS_RESOURCE) and 0 <= facts.memlock < MEMLOCK:
         found.append(
             f"locked memory is limited to {facts.memlock} bytes, and kernels before 5.11 count maps as such:"
             " ulimit -l unlimited, LimitMEMLOCK=infinity of systemd, or give CAP_SYS_RESOURCE"
@@ -151,7 +151,7 @@ def _version(release: str) -> tuple[int, int]:
     parts = release.split(".", 2)
     with suppress(ValueError, IndexError):
         return int(parts[0]), int("".join(one for one in parts[1] if one.isdecimal()))
-    return OLDEST  # a name of its own: the other checks decide
+    return _ACCOUNTED  # a name of its own: the other checks decide
 
 
 def _status() -> dict[str, str]:
