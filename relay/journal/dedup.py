@@ -10,7 +10,6 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, TypeAlias
 
 BODY_WINDOW_NS = 3600 * 10**9
@@ -45,8 +44,9 @@ class Seen:
     table: str
     window_ns: int
     gathered: dict[bytes, Known] = field(default_factory=dict)
-    moving: dict[bytes, Known] = field(default_factory=dict)  # sorted by key
-    moved: int = 0  # of `moving`, how many are in the table
+    moving: dict[bytes, Known] = field(default_factory=dict)
+    order: list[bytes] = field(default_factory=list)  # the keys of `moving`, sorted
+    moved: int = 0  # of `order`, how many are in the table
     stored: bool = True  # the table has rows
 
     def find(self, connection: sqlite3.Connection, keys: Sequence[bytes], now_ns: int) -> dict[bytes, Known]:
@@ -76,8 +76,8 @@ class Seen:
         """Put the next slice into the table; returns how many. The caller raises `moved` after the commit."""
         if not self.moving:
             return 0
-        slice_ = list(islice(self.moving.items(), self.moved, self.moved + max(SLICE, count)))
-        rows = [(key, *known) for key, known in slice_]
+        keys = self.order[self.moved : self.moved + max(SLICE, count)]
+        rows = [(key, *self.moving[key]) for key in keys]
         insert(connection, f"INSERT OR REPLACE INTO {self.table} (key, digest, seq, at_ns)", rows)
         oldest = connection.execute(f"SELECT at_ns FROM {self.table} ORDER BY n LIMIT 1").fetchone()
         since = now_ns - self.window_ns
@@ -91,8 +91,8 @@ class Seen:
 
     def begin_moving(self) -> None:
         if not self.moving and len(self.gathered) >= GATHERED:
-            self.moving = dict(sorted(self.gathered.items()))
-            self.gathered = {}
+            self.moving, self.gathered = self.gathered, {}
+            self.order = sorted(self.moving)
             self.moved = 0
             self.stored = True
 
