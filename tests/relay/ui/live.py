@@ -91,8 +91,9 @@ class Destination:
 class Relay:
     """`relay serve` on a free port of loopback; `link` is what it printed at its first start."""
 
-    def __init__(self, folder: Path, outputs: str = "") -> None:
-        self.url = f"http://127.0.0.1:{free_port()}"
+    def __init__(self, folder: Path, outputs: str = "", url: str | None = None) -> None:
+        """With `url`, the one that ran there before, started again."""
+        self.url = url or f"http://127.0.0.1:{free_port()}"
         self.config = folder / "relay.yaml"
         self.config.write_text(f"listen: {self.url.removeprefix('http://')}\ndata_dir: data\n{outputs}")
         self.log = folder / "relay.log"
@@ -102,14 +103,14 @@ class Relay:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.link = self._printed_link()
+        self.link = self._ready(first=url is None)
 
-    def _printed_link(self) -> str:
+    def _ready(self, *, first: bool) -> str:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.process.poll() is None:
             found = re.search(r"http://\S+/ui/first\?token=\S+", self.log.read_text())
-            if found and self._answers():
-                return found.group()
+            if (found or not first) and self._answers():
+                return found.group() if found else ""
             time.sleep(0.05)
         raise AssertionError(f"the relay did not start:\n{self.log.read_text()}")
 
