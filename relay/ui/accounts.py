@@ -86,6 +86,7 @@ class Accounts:
             token=token if good else None,
             error=str(error) if error else None,
             least=PASSWORD_LEAST,
+            has_password=self._access.login.has_password(),
             form_token=None,
         )
         return _html(page, error.status if error else 200 if good else 403)

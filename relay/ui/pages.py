@@ -88,7 +88,8 @@ class Pages:
             counts=(await self._view.counts()).split(","),
             summary=await self._view.summary(),
             outputs=await self._view.outputs(),
-            test_command=f"curl -X POST {request.url.scheme}://{request.headers['host']}/test",
+            address=self._relay.config.general.public_url
+            or f"{request.url.scheme}://{request.headers['host']}",
         )
 
     async def alert(self, request: Request) -> Response:

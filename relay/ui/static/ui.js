@@ -52,7 +52,7 @@ function drawTime(element, now) {
   element.title = `${title[0]} UTC, ${title[1]} here`;
   const short = day === today ? clock : `${day.slice(5)} ${clock}`;
   if (element.classList.contains("age")) element.textContent = age(old);
-  else if (element.classList.contains("since")) element.textContent = old < 1500 ? "now" : `for ${age(old)}`;
+  else if (element.classList.contains("since")) element.textContent = old < 1500 ? "just now" : `for ${age(old)}`;
   else if (element.classList.contains("clock")) element.textContent = short;
   else element.textContent = `${day} ${clock} ${zoneName(date)}`;
   const beside = element.nextElementSibling;

@@ -13,7 +13,7 @@ import pytest
 from relay.app import Application
 from relay.journal import Journal
 from relay.journal.base import Lane, Settlement, State
-from relay.ui.feed import BEHIND_MOST, CLIENTS_MOST, ROWS_MOST, WATCH_MOST, Client, Feed
+from relay.ui.feed import BEHIND_MOST, CLIENTS_MOST, PAUSE, REST, ROWS_MOST, WATCH_MOST, Client, Feed
 from relay.ui.view import Static, View
 
 
@@ -169,6 +169,27 @@ async def test_one_look_serves_all_pages(stranger: httpx.AsyncClient, feed: Feed
     assert looks == 1
     for client in clients:
         assert len(got(client)["rows"]) == 5
+
+
+async def test_a_look_that_took_long_is_followed_by_a_rest(
+    app: Application, journal: Journal, sessions: set[str]
+) -> None:
+    naps: list[float] = []
+    slept = asyncio.Event()
+    seconds = iter([0.0, 0.01, 100.0, 100.5]).__next__
+
+    async def sleep(duration: float) -> None:
+        naps.append(duration)
+        if len(naps) == 2:
+            slept.set()
+            await asyncio.Event().wait()
+
+    feed = Feed(lambda: journal, View(app.relay, Static()), sessions.__contains__, sleep, seconds)
+    feed.start()
+    join(feed)
+    await asyncio.wait_for(slept.wait(), 10)
+    feed.close()
+    assert naps == [PAUSE, pytest.approx(0.5 * REST)]
 
 
 class Stream:
