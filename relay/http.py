@@ -38,7 +38,9 @@ class Fault(StrEnum):
     REFUSED = "connection refused or unreachable"
     DNS = "host name not found"
     TLS = "TLS failed: certificate or handshake not accepted"
+    PROXY = "the proxy wants a login"
     RESET = "connection closed before the reply was whole"
+    GARBAGE = "the reply is not HTTP"
     INVALID = "the request could not be made: URL or header not valid"
 
 
@@ -160,7 +162,7 @@ def _fault(error: Exception) -> Fault:
         return Fault.TIMEOUT
     if isinstance(error, BuilderError) or not isinstance(error, DetailedPyreqwestError):
         return Fault.INVALID
-    causes = error.details.get("causes") or []
+    causes = (error.details or {}).get("causes") or []
     # The first cause may name the URL, in which any word could stand.
     said = " ".join(cause["message"] for cause in causes if "for url" not in cause["message"])
     said = said.lower()
@@ -172,7 +174,12 @@ def _fault(error: Exception) -> Fault:
 
 _WORDS = (
     (Fault.DNS, ("dns error",)),
-    (Fault.TLS, ("certificate", "handshake", "corrupt message", "fatal alert", "tls")),
-    (Fault.RESET, ("reset", "closed", "broken pipe")),
+    (Fault.PROXY, ("proxy authorization",)),
+    (Fault.RESET, ("handshake eof", "reset", "closed", "broken pipe", "tunnel error: unsuccessful")),
+    (Fault.TLS, ("certificate", "corrupt message", "fatal alert")),
     (Fault.REFUSED, ("refused", "unreachable", "tcp connect error")),
+    (Fault.GARBAGE, ("parsed", "too large")),
 )
+"""What the client's messages hold, the first that fits. A server that goes away while TLS is agreed on may be
+starting again: that is RESET, not TLS, which stops an output until a person looks.
+"""

@@ -72,12 +72,17 @@ class HttpOutput(ABC, Generic[S]):
         return [by_status(response, url_is_target=True)] * len(batch.alerts)
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
-        """Send the requests one after another; what follows a fault of the destination is not sent."""
+        """Send the requests one after another, all within `timeout`; nothing more after a fault.
+
+        Several alerts whose rendering is larger than the limit are not sent: the worker splits them. A single
+        one is, as only the destination knows.
+        """
         try:
             requests = self.render(batch)
         except Exception as error:
             return [Rejected(f"could not be rendered: {type(error).__name__}")] * len(batch.alerts)
         outcomes: list[Outcome] = []
+        until = time.monotonic() + self.limits.timeout
         for request in requests:
             part = batch
             if len(requests) > 1:
@@ -85,13 +90,18 @@ class HttpOutput(ABC, Generic[S]):
             if outcomes and isinstance(outcomes[-1], Retry | Throttled | Parked):
                 outcomes += [outcomes[-1]] * len(part.alerts)
                 continue
-            outcomes += await self._send(request, part)
+            if len(part.alerts) > 1 and len(request.body) > self.limits.bytes:
+                outcomes += [TooLarge(f"{len(request.body)} bytes when rendered")] * len(part.alerts)
+                continue
+            outcomes += await self._send(request, part, until - time.monotonic())
         return outcomes
 
-    async def _send(self, request: Request, part: Batch) -> Sequence[Outcome]:
+    async def _send(self, request: Request, part: Batch, seconds: float) -> Sequence[Outcome]:
         assert self._client is not None, "start() comes first"
+        if seconds <= 0:
+            return [by_fault(Fault.TIMEOUT)] * len(part.alerts)
         try:
-            response = await self._client.send(request, self.limits.timeout)
+            response = await self._client.send(request, seconds)
         except HttpFaultError as error:
             return [by_fault(error.fault)] * len(part.alerts)
         return self.classify(response, part)
@@ -122,10 +132,9 @@ def client_options(settings: OutputSettings) -> ClientOptions:
 
 def by_fault(fault: Fault) -> Outcome:
     """No reply at all."""
-    if fault is Fault.TLS:
+    # INVALID is the configuration's fault: nothing of an alert stands in an address or a header.
+    if fault in {Fault.TLS, Fault.PROXY, Fault.INVALID}:
         return Parked(fault.value)
-    if fault is Fault.INVALID:
-        return Rejected(fault.value)
     return Retry(fault.value)
 
 
@@ -141,7 +150,7 @@ def by_status(response: Response, *, url_is_target: bool) -> Outcome:
         wait = retry_after(response)
         return Throttled(wait, said) if wait and status == 503 else Retry(said)
     if status == 413:
-        return TooLarge(said)
+        return TooLarge(said, reply_text(response))
     if status in {401, 403, 407} or (url_is_target and status in {404, 405, 410}):
         return Parked(f"{said} {_REASONS.get(status, '')}".strip())
     if 300 <= status < 400:
