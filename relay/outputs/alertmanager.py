@@ -1,15 +1,21 @@
 """Prometheus Alertmanager, API v2. Its identity of an alert is the set of labels.
 
-So the labels are what stays the same for the same problem: rule, priority, source, host and where it
-happened; never a time, a process id or free text, which would make each alert another one. All the rest are
-annotations.
+So the labels are what stays the same for the same problem: rule, priority, source, tags, host and where it
+happened. Never a time or a process id, a file or a connection (its port is another each time), a container's
+id (another after each restart) or the text: each alert would be another problem. All of these are
+annotations, and `labels_from` can say otherwise.
+
+Labels have falcosidekick's names and values, so that existing routes go on working. What Alertmanager does
+with a repetition (types.Alert.Merge): the same labels are one alert, with the earliest start, the latest end,
+and the annotations of the one that came last; so does `render` within a request.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -19,19 +25,17 @@ from pydantic import Field, SecretStr, field_validator
 from relay.alert import Alert
 from relay.config.settings import Duration, OutputSettings, SettingsType
 from relay.outputs.base import Batch, Limits, Outcome, Rejected, Request, Response, TooLarge
-from relay.outputs.http_output import HttpOutput, by_status
+from relay.outputs.http_output import HttpOutput, by_status, reply_text
 from relay.outputs.urls import http_url
-from relay.render import cut, rfc3339, text_of, visible
+from relay.render import cut, one_line, rfc3339, text_of, visible
 
 IDENTITY = (
     "k8s.ns.name",
     "k8s.pod.name",
-    "container.id",
     "container.name",
     "container.image.repository",
     "proc.name",
     "user.name",
-    "fd.name",
     "ka.target.namespace",
     "ka.target.resource",
     "ka.target.name",
@@ -40,8 +44,18 @@ IDENTITY = (
 )
 """Fields that name the place of a problem, not the moment of an event."""
 
-SEVERITY = ("critical", "critical", "critical", "warning", "warning", "info", "info", "info")
-LABEL_LIMIT = 512  # characters; Alertmanager itself sets no limit, its users do
+SEVERITY = (
+    "critical",
+    "critical",
+    "critical",
+    "warning",
+    "warning",
+    "information",
+    "information",
+    "information",
+)
+"""By priority, falcosidekick's words."""
+LABEL_LIMIT = 512  # characters; Alertmanager sets no limit, but an attacker may write them
 ANNOTATION_LIMIT = 4096
 ANNOTATIONS_MOST = 60
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -91,43 +105,46 @@ class Alertmanager(HttpOutput[AlertmanagerSettings]):
         self._url = settings.url.get_secret_value().rstrip("/") + "/api/v2/alerts"
 
     def render(self, batch: Batch) -> Sequence[Request]:
-        latest: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
+        now_ns = self._now()
+        merged: dict[tuple[tuple[str, str], ...], tuple[Alert, int]] = {}
         for alert in batch.alerts:
-            labels = self.labels(alert)
-            key = tuple(sorted(labels.items()))
-            earlier = latest.pop(key, None)
-            latest[key] = self._posted(alert, labels, earlier)
-        body = orjson.dumps(list(latest.values()))
+            key = tuple(sorted(self.labels(alert).items()))
+            earlier = merged.pop(key, None)
+            # A sender's clock may be ahead; a start after the end is refused.
+            starts_ns = min(alert.time_ns, now_ns, earlier[1] if earlier else now_ns)
+            merged[key] = (alert, starts_ns)
+        posted = [
+            self._posted(dict(key), alert, starts_ns, now_ns) for key, (alert, starts_ns) in merged.items()
+        ]
         headers = {"Content-Type": "application/json"}
-        return (Request("POST", self._url, headers, body, range(len(batch.alerts))),)
+        return (Request("POST", self._url, headers, orjson.dumps(posted), range(len(batch.alerts))),)
 
     def labels(self, alert: Alert) -> dict[str, str]:
-        """What makes it this alert. Values are bounded, as an attacker may write them."""
+        """What makes it this problem."""
         labels = {
-            "alertname": _value(alert.rule, LABEL_LIMIT),
-            "rule": _value(alert.rule, LABEL_LIMIT),
+            "alertname": _label(alert.rule),
+            "rule": _label(alert.rule),
             "priority": alert.priority_name,
             "severity": SEVERITY[alert.priority],
             "source": "falco",
-            "eventsource": _value(alert.source, LABEL_LIMIT),
-            "hostname": _value(alert.hostname, LABEL_LIMIT),
+            "eventsource": _label(alert.source),
+            "hostname": _label(alert.hostname),
+            "tags": _label(",".join(sorted(alert.tags))),
         }
         for field in self.settings.labels_from:
             value = alert.output_fields.get(field)
             if value is not None and not isinstance(value, dict | list):
-                labels.setdefault(label_name(field), _value(text_of(value), LABEL_LIMIT))
+                labels.setdefault(label_name(field), _label(text_of(value)))
         # An empty label is the same as none.
         return {name: value for name, value in (labels | self.settings.extra_labels).items() if value}
 
-    def _posted(
-        self, alert: Alert, labels: Mapping[str, str], earlier: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
-        # From now on if it comes late: an alert that ends in the past would be shown to nobody.
-        ends_ns = max(alert.time_ns, self._now()) + int(self.settings.expires_after * 1e9)
+    def _posted(self, labels: dict[str, str], alert: Alert, starts_ns: int, now_ns: int) -> dict[str, Any]:
+        # Counted from now, also if it comes late: an alert that ends in the past would be shown to nobody.
+        ends_ns = now_ns + int(self.settings.expires_after * 1e9)
         posted = {
             "labels": labels,
             "annotations": dict(self._annotations(alert)) | self.settings.extra_annotations,
-            "startsAt": earlier["startsAt"] if earlier else rfc3339(alert.time_ns),
+            "startsAt": rfc3339(starts_ns),
             "endsAt": rfc3339(ends_ns),
         }
         if self.public_url:
@@ -135,24 +152,23 @@ class Alertmanager(HttpOutput[AlertmanagerSettings]):
         return posted
 
     def _annotations(self, alert: Alert) -> Iterator[tuple[str, str]]:
-        yield "summary", _value(alert.rule, ANNOTATION_LIMIT)
-        yield "description", _value(alert.output, ANNOTATION_LIMIT)
-        yield "info", _value(alert.output, ANNOTATION_LIMIT)
-        yield "uuid", _value(alert.id, LABEL_LIMIT)
-        if alert.tags:
-            yield "tags", _value(",".join(sorted(alert.tags)), LABEL_LIMIT)
-        names = {"summary", "description", "info", "uuid", "tags"}
-        for field, value in list(alert.output_fields.items())[:ANNOTATIONS_MOST]:
+        yield "summary", _text(alert.rule, LABEL_LIMIT)
+        yield "description", _text(alert.output, ANNOTATION_LIMIT)
+        yield "info", _text(alert.output, ANNOTATION_LIMIT)
+        yield "uuid", _text(alert.id, LABEL_LIMIT)
+        yield "time", rfc3339(alert.time_ns)
+        names = {"summary", "description", "info", "uuid", "time"}
+        for field, value in islice(alert.output_fields.items(), ANNOTATIONS_MOST):
             name = label_name(field)
             if value is not None and name not in names:
                 names.add(name)
-                yield name, _value(text_of(value), LABEL_LIMIT)
+                yield name, _text(text_of(value), LABEL_LIMIT)
 
     def classify(self, response: Response, batch: Batch) -> Sequence[Outcome]:
         outcome = by_status(response, url_is_target=True)
         if response.status == 400 and len(batch.alerts) > 1:
             # Alertmanager takes the good ones and names the bad in free text: send in parts to find out.
-            outcome = TooLarge("HTTP 400 for one of the batch")
+            outcome = TooLarge("HTTP 400 for one of the batch", reply_text(response))
         elif isinstance(outcome, Rejected):
             outcome = Rejected(f"HTTP {response.status}: not valid for Alertmanager", outcome.reply)
         return [outcome] * len(batch.alerts)
@@ -164,5 +180,9 @@ def label_name(field: str) -> str:
     return f"_{name}" if name[0].isdigit() else name
 
 
-def _value(text: str, limit: int) -> str:
+def _label(text: str) -> str:
+    return cut(one_line(text), LABEL_LIMIT)
+
+
+def _text(text: str, limit: int) -> str:
     return cut(visible(text), limit)
