@@ -4,35 +4,22 @@ from __future__ import annotations
 
 from enum import Enum
 
-from condition.ast import (
-    And,
-    Compare,
-    Exists,
-    Field,
-    Macro,
-    Node,
-    Not,
-    Operand,
-    Or,
-    Right,
-    Transform,
-    Value,
-    ValueList,
-)
+from condition.ast import And, Compare, Exists, Field, Macro, Node, Not, Operand, Or, Right, Value, ValueList
 from condition.errors import ConditionError
-from condition.lexer import (
-    ANY_FIELD_NAME,
-    BARE_STRING,
-    FIELD_ARG,
-    FIELD_NAME,
-    IDENTIFIER,
-    NOT_BLANK,
-    NUMBER,
-    Lexer,
-)
+from condition.lexer import BARE_STRING, IDENTIFIER, NOT_BLANK, NUMBER
+from condition.operands import KEYWORDS, MAX_DEPTH, TRANSFORMERS, OperandParser, quoted_names
 
-MAX_DEPTH = 100
-"""Nested parentheses, and nested transformers, that a condition may have."""
+__all__ = [
+    "LISTS",
+    "MAX_DEPTH",
+    "MODIFIERS",
+    "NUMERIC",
+    "OPERATORS",
+    "STRING",
+    "TRANSFORMERS",
+    "Dialect",
+    "parse",
+]
 
 NUMERIC = ("<=", "<", ">=", ">")
 _EQUALITY = ("==", "=", "!=")
@@ -51,9 +38,6 @@ STRING = (*_EQUALITY, *_WORDS)
 LISTS = ("intersects", "in", "pmatch")
 OPERATORS = ("exists", *NUMERIC, *STRING, *LISTS)
 MODIFIERS = ("oneof", "anyof", "allof")
-TRANSFORMERS = ("tolower", "toupper", "b64", "basename", "len", "join", "concat", "getopt")
-_CALLS = tuple(f"{name}(" for name in TRANSFORMERS)
-_KEYWORDS = ("and", "or", "not")
 
 
 class Dialect(Enum):
@@ -67,21 +51,11 @@ def parse(text: str, dialect: Dialect = Dialect.RULE) -> Node:
     """The tree of a condition. Raises ConditionError, whatever the text is, and nothing else."""
     if not text.strip(" \t\b\r\n"):
         raise ConditionError("the condition is empty", 0, text)
-    return _Parser(text, dialect).whole()
+    return _Parser(text, alert=dialect is Dialect.ALERT).whole()
 
 
-def _names(words: tuple[str, ...]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
-
-
-class _Parser:
+class _Parser(OperandParser):
     """Recursive descent; one method a production. Depth is counted where the grammar embeds itself."""
-
-    def __init__(self, text: str, dialect: Dialect) -> None:
-        self._lex = Lexer(text)
-        self._alert = dialect is Dialect.ALERT
-        self._field_name = ANY_FIELD_NAME if self._alert else FIELD_NAME
-        self._depth = 0
 
     def whole(self) -> Node:
         node = self._or()
@@ -141,11 +115,6 @@ class _Parser:
         self._depth -= 1
         return child
 
-    def _enter(self) -> None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise self._lex.error(f"nested too deeply: exceeded max depth limit of {MAX_DEPTH}")
-
     # One check
 
     def _check(self) -> Node:
@@ -183,7 +152,7 @@ class _Parser:
                 f"unknown bare word '{left.name}': a condition compares a field, as in {left.name} = value",
                 pos,
             )
-        raise lex.error(f"expected a valid check operator: one of {_names(OPERATORS)}")
+        raise lex.error(f"expected a valid check operator: one of {quoted_names(OPERATORS)}")
 
     def _operator(self, words: tuple[str, ...]) -> str | None:
         """A word operator. Falco lets the next token touch it (`x.y inlist`); the alert dialect does not."""
@@ -201,7 +170,7 @@ class _Parser:
             if word is not None:
                 lex.blank()
                 following = lex.looking_at(IDENTIFIER)
-                if lex.peek("(") or (following is not None and following not in _KEYWORDS):
+                if lex.peek("(") or (following is not None and following not in KEYWORDS):
                     return word
         lex.pos = start
         return None
@@ -265,129 +234,6 @@ class _Parser:
             )
         return Value(word, False, pos)
 
-    def _right_operand(self) -> Operand | None:
-        """val(field), or a transformer; anything else on the right is a literal."""
-        lex = self._lex
-        lex.blank()
-        pos = lex.pos
-        if not lex.take("val("):
-            return self._transformer()
-        lex.blank()
-        field = self._field()
-        if field is None:
-            raise lex.error("expected a field within 'val' transformer")
-        self._close_transformer()
-        return Transform("val", (field,), pos=pos)
-
-    # Fields and transformers
-
-    def _operand(self) -> Operand | None:
-        return self._transformer() or self._field()
-
-    def _field(self) -> Field | None:
-        lex = self._lex
-        pos = lex.pos
-        if lex.looking_at(self._field_name) in _KEYWORDS:
-            return None
-        name = lex.match(self._field_name)
-        return None if name is None else Field(name, self._bracket(), pos)
-
-    def _bracket(self) -> str | None:
-        """The argument in brackets, which touch what they belong to; None if there are none."""
-        lex = self._lex
-        if not lex.take("["):
-            return None
-        arg = lex.quoted()
-        if arg is None:
-            arg = lex.match(FIELD_ARG)
-        if arg is None:
-            raise lex.error("expected a valid field argument: a quoted string or a bare string")
-        if not lex.take("]"):
-            raise lex.error("expected a ']' token")
-        return arg
-
-    def _transformer(self) -> Transform | None:
-        lex = self._lex
-        pos = lex.pos
-        call = lex.take_any(_CALLS)
-        if call is None:
-            return None
-        name = call[:-1]
-        self._enter()
-        lex.blank()
-        if name == "join":
-            args = self._join_args()
-        elif name == "concat":
-            args = self._items()
-        elif name == "getopt":
-            args = (self._inner(), self._comma_literal())
-        else:
-            args = (self._inner(),)
-        self._close_transformer()
-        self._depth -= 1
-        return Transform(name, args, self._bracket(), pos)
-
-    def _close_transformer(self) -> None:
-        self._lex.blank()
-        if not self._lex.take(")"):
-            raise self._lex.error("expected a ')' token closing the transformer")
-
-    def _inner(self) -> Operand:
-        found = self._operand()
-        if found is None:
-            raise self._lex.error(f"expected a field or a nested valid transformer: {_names(TRANSFORMERS)}")
-        return found
-
-    def _comma_literal(self) -> str:
-        self._comma()
-        return self._literal()
-
-    def _comma(self) -> None:
-        self._lex.blank()
-        if not self._lex.take(","):
-            raise self._lex.error("expected a ',' token")
-        self._lex.blank()
-
-    def _literal(self) -> str:
-        text = self._lex.quoted()
-        if text is None:
-            raise self._lex.error("expected a quoted string")
-        return text
-
-    def _join_args(self) -> tuple[Operand | str, ...]:
-        """`"sep", (item, item)`: the separator and the items, flat."""
-        lex = self._lex
-        separator = self._literal()
-        self._comma()
-        if not lex.take("("):
-            raise lex.error("expected a '(' token opening the list of what to join")
-        lex.blank()
-        items = () if lex.peek(")") else self._items()
-        lex.blank()
-        if not lex.take(")"):
-            raise lex.error("expected a ')' token closing the list of what to join")
-        return (separator, *items)
-
-    def _items(self) -> tuple[Operand | str, ...]:
-        items = [self._item()]
-        self._lex.blank()
-        while self._lex.take(","):
-            self._lex.blank()
-            items.append(self._item())
-            self._lex.blank()
-        return tuple(items)
-
-    def _item(self) -> Operand | str:
-        operand = self._operand()
-        if operand is not None:
-            return operand
-        text = self._lex.quoted()
-        if text is None:
-            text = self._lex.match(NUMBER)
-        if text is None:
-            raise self._lex.error("expected a field, a transformer, a quoted string or a number")
-        return text
-
 
 def _known() -> str:
-    return _names(("val", *TRANSFORMERS))
+    return quoted_names(("val", *TRANSFORMERS))
