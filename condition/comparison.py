@@ -1,5 +1,4 @@
-"""What a comparison means, written to be read: the interpreter's half, and the compiler's for fields on the
-right.
+"""What a comparison means, written to be read; the compiler too uses it where a field stands on the right.
 
 A comparison with an absent value is false, whatever the operator, `!=` too; only `not` makes it true. Of a
 field with several values, one that satisfies is enough; but `!=` on both ends of a socket means that neither
@@ -13,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from condition.fields import FieldInfo, Kind, Many
-from condition.patterns import PathPrefixes, ascii_lower, compile_glob
+from condition.patterns import Glob, PathPrefixes, ascii_lower
 from condition.regex import compile_regex
 from condition.values import Dynamic, address, from_field, is_number, number, text_of
 
@@ -35,8 +34,9 @@ TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "startswith": lambda value, right: value.startswith(right),
     "bstartswith": lambda value, right: value.startswith(right),
     "endswith": lambda value, right: value.endswith(right),
-    "glob": lambda value, right: compile_glob(right).matches(value),
-    "iglob": lambda value, right: compile_glob(right, fold=True).matches(value),
+    # Not kept as compiled: here the pattern may be a field's, and as long as an attacker likes.
+    "glob": lambda value, right: Glob(right).matches(value),
+    "iglob": lambda value, right: Glob(right, fold=True).matches(value),
     "regex": lambda value, right: compile_regex(right).matches(value),
     "pmatch": lambda value, right: PathPrefixes([right]).matches(value),
 }
@@ -76,8 +76,8 @@ def dynamic_test(op: str, value: Any, right: Dynamic) -> bool:
 def holds(left: FieldInfo, kind: Kind, op: str, modifier: str | None, value: Any, rights: list[Any]) -> bool:
     """Whether a field's value (None: absent) satisfies the operator and the right side.
 
-    A modifier is short for several comparisons: anyof and oneof need one of them, allof all; none at all
-    satisfy an empty list.
+    A modifier is short for several comparisons: anyof and oneof need one of them, allof all. An empty list is
+    satisfied by nothing.
     """
     if value is None:
         return False
