@@ -1,6 +1,7 @@
 """Slack, by an incoming webhook: one message an alert, coloured by priority.
 
-Limits and errors: Slack's "Sending messages using incoming webhooks", "Rate limits" and "Reference: blocks".
+Limits and errors: Slack's "Sending messages using incoming webhooks" and its changelog of 2016-05-17,
+"Rate limits" and "Reference: blocks".
 """
 
 from __future__ import annotations
@@ -44,25 +45,30 @@ COLOURS = (
 )
 SECTION_LIMIT = 3000  # characters of a section's text
 FIELDS_PER_SECTION = 10
-HEADER_LIMIT = 150
-FALLBACK_LIMIT = 1000  # of 4000 advised: notifications show one line
+HEADLINE_LIMIT = 300  # of 4000 advised for `text`: it is the notification, and one line
 FIELD_SHOWN = 300  # characters of a field's value, of 2000 that Slack takes: a message stays readable
 FIELDS_MOST = 30
-FIELDS_SHRUNK = 6
+FIELDS_TOTAL = 7000
+"""Characters of all fields: beyond about 13,000 in all blocks Slack answers msg_blocks_too_long."""
+SHRUNK_OUTPUT = 1000
+SHRUNK_FIELDS = 6
 
 _PARKED = {
+    "action_prohibited",
+    "channel_is_archived",
+    "channel_not_found",
     "invalid_token",
+    "no_active_hooks",
     "no_service",
     "no_service_id",
     "no_team",
-    "team_disabled",
-    "channel_not_found",
-    "channel_is_archived",
-    "action_prohibited",
     "posting_to_general_channel_denied",
+    "team_disabled",
     "user_not_found",
-    "no_active_hooks",
 }
+_TOO_LARGE = {"msg_too_long", "msg_blocks_too_long", "too_many_attachments"}
+_REJECTED = {"invalid_attachments", "invalid_blocks", "invalid_blocks_format", "invalid_payload", "no_text"}
+"""What Slack answers in the body, in words of its own; the status alone does not tell them apart."""
 
 
 class SlackSettings(OutputSettings):
@@ -98,17 +104,22 @@ class Slack(HttpOutput[SlackSettings]):
         return (Request("POST", self._url, {"Content-Type": "application/json"}, body, range(1)),)
 
     def message(self, alert: Alert, *, shrink: bool = False) -> dict[str, Any]:
-        """The payload; every text in it is within Slack's limits."""
-        title = f"{alert.priority_name}: {alert.rule}"
+        """The payload; every text in it is within Slack's limits.
+
+        `text` is the line above the coloured part, and all that a notification shows.
+        """
+        where = f" on {alert.hostname}" if alert.hostname else ""
+        output_limit = SHRUNK_OUTPUT if shrink else SECTION_LIMIT - 6
         blocks: list[dict[str, Any]] = [
-            {"type": "header", "text": {"type": "plain_text", "text": cut(one_line(title), HEADER_LIMIT)}},
-            _section(f"```{cut(alert.output or alert.rule, SECTION_LIMIT - 6, slack_code)}```"),
+            _section(f"```{cut(alert.output or alert.rule or ' ', output_limit, slack_code)}```"),
             *self._fields(alert, shrink=shrink),
             {"type": "context", "elements": [{"type": "mrkdwn", "text": self._context(alert)}]},
         ]
         return {
-            "text": cut(f"{title}: {alert.output}", FALLBACK_LIMIT, slack_plain),
+            "text": cut(f"{alert.priority_name}: {alert.rule}{where}", HEADLINE_LIMIT, slack_plain),
             "attachments": [{"color": COLOURS[alert.priority], "blocks": blocks}],
+            "mrkdwn": False,
+            "link_names": False,
             "unfurl_links": False,
             "unfurl_media": False,
         }
@@ -118,10 +129,16 @@ class Slack(HttpOutput[SlackSettings]):
         if from_priority is not None and alert.priority > from_priority:
             return []
         items = [(key, value) for key, value in alert.output_fields.items() if value not in (None, "")]
-        most = FIELDS_SHRUNK if shrink else FIELDS_MOST
-        shown = [_field(key, value) for key, value in items[:most]]
-        if len(items) > most:
-            shown.append({"type": "mrkdwn", "text": f"_{len(items) - most} more fields_"})
+        shown: list[dict[str, Any]] = []
+        total = 0
+        for key, value in items[: SHRUNK_FIELDS if shrink else FIELDS_MOST]:
+            one = _field(key, value)
+            total += len(one["text"])
+            if total > FIELDS_TOTAL:
+                break
+            shown.append(one)
+        if len(items) > len(shown):
+            shown.append({"type": "mrkdwn", "text": f"_{len(items) - len(shown)} more fields_"})
         return [
             {"type": "section", "fields": shown[at : at + FIELDS_PER_SECTION]}
             for at in range(0, len(shown), FIELDS_PER_SECTION)
@@ -139,29 +156,25 @@ class Slack(HttpOutput[SlackSettings]):
         if alert.tags:
             parts.append(cut(one_line(", ".join(alert.tags)), 300, slack_escape))
         if self.public_url:
-            parts.append(f"<{self.public_url}/ui/alerts/{_path_part(alert.id)}|open in Outrider>")
+            link = slack_escape(f"{self.public_url}/ui/alerts/{quote(alert.id, safe='')}")
+            parts.append(f"<{link.replace('|', '%7C')}|open in Outrider>")
         if self.settings.footer:
-            parts.append(slack_escape(one_line(self.settings.footer)))
+            parts.append(cut(one_line(self.settings.footer), 300, slack_escape))
         return "  |  ".join(parts)
 
     def classify(self, response: Response, batch: Batch) -> Sequence[Outcome]:
         said = reply_text(response).strip()
         word = said.split("\n", 1)[0][:80]
+        reason = f"HTTP {response.status} {word}"
         if response.status == 200:
             # A proxy or a captive portal answers 200 too; Slack says `ok`.
             outcome: Outcome = Delivered() if said == "ok" else Retry("HTTP 200 without Slack's `ok`")
         elif word in _PARKED:
-            outcome = Parked(f"HTTP {response.status} {word}")
-        elif word in {"msg_too_long", "too_many_attachments", "msg_blocks_too_long"}:
-            outcome = TooLarge(f"HTTP {response.status} {word}")
-        elif response.status in {400, 403, 404, 410} and word in {
-            "invalid_payload",
-            "invalid_blocks",
-            "no_text",
-        }:
-            outcome = Rejected(f"HTTP {response.status} {word}", said)
-        elif word == "rollup_error":
-            outcome = Retry(f"HTTP {response.status} {word}")
+            outcome = Parked(reason)
+        elif word in _TOO_LARGE:
+            outcome = TooLarge(reason, said)
+        elif word in _REJECTED:
+            outcome = Rejected(reason, said)
         else:
             outcome = by_status(response, url_is_target=True)
         return [outcome] * len(batch.alerts)
@@ -175,7 +188,3 @@ def _field(key: str, value: Any) -> dict[str, Any]:
     label = cut(one_line(key), 100, slack_code)
     shown = cut(one_line(text_of(value)), FIELD_SHOWN, slack_code)
     return {"type": "mrkdwn", "text": f"*`{label}`*\n`{shown or ' '}`"}
-
-
-def _path_part(alert_id: str) -> str:
-    return quote(alert_id, safe="")
