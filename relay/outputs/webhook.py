@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import orjson
 from pydantic import Field, SecretStr, field_validator
@@ -14,8 +14,12 @@ from relay.config.settings import OutputSettings, SettingsType
 from relay.outputs.base import Batch, Limits, Request
 from relay.outputs.http_output import HttpOutput
 from relay.outputs.urls import http_url
+from relay.render import cut, text_of
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+SHRUNK_OUTPUT = 4096  # characters
+SHRUNK_VALUE = 512
+SHRUNK_FIELDS = 50
 _OURS = {"content-type", "content-length", "host", "idempotency-key", "transfer-encoding", "connection"}
 
 
@@ -31,7 +35,7 @@ class WebhookSettings(OutputSettings):
     )
     format: Literal["json", "ndjson", "array"] = Field(
         "json",
-        description="json: one alert a request, unchanged; ndjson, array: up to `batch` alerts in one",
+        description="json: one alert a request, as received; ndjson, array: up to `batch` alerts in one",
     )
 
     _check_url = field_validator("url")(http_url)
@@ -68,7 +72,7 @@ class Webhook(HttpOutput[WebhookSettings]):
         self._url = settings.url.get_secret_value()
 
     def render(self, batch: Batch) -> Sequence[Request]:
-        bodies = [_body(alert) for alert in batch.alerts]
+        bodies = [_shrunk(alert) if batch.shrink else _body(alert) for alert in batch.alerts]
         if self.settings.format == "json":
             body = bodies[0]
         elif self.settings.format == "ndjson":
@@ -81,8 +85,38 @@ class Webhook(HttpOutput[WebhookSettings]):
 
 
 def _body(alert: Alert) -> bytes:
-    """The received bytes if they are one whole alert of JSON, else the alert as the relay reads it."""
-    return alert.raw if alert.content == "json" and not alert.normalised else alert.as_json()
+    """The received bytes, with the alert's `uuid` put in front if they have none.
+
+    Only if they are one whole alert in strict JSON; else the alert as the relay reads it.
+    """
+    raw = alert.raw
+    if alert.content != "json" or alert.normalised:
+        return alert.as_json()
+    if b'"uuid"' not in raw:
+        return b'{"uuid":"' + alert.id.encode() + b'",' + raw.lstrip()[1:]
+    return raw if alert.id.encode() in raw else alert.as_json()
+
+
+def _shrunk(alert: Alert) -> bytes:
+    """For a destination that says 413: long texts are cut, and `truncated` says so."""
+    shape = alert.as_dict()
+    fields = list(alert.output_fields.items())[:SHRUNK_FIELDS]
+    shown = {cut(key, 128): _short(value) for key, value in fields}
+    known = {name: shape[name] for name in ("uuid", "hostname", "priority", "rule", "source", "time")}
+    tags = [cut(tag, 128) for tag in alert.tags[:SHRUNK_FIELDS]]
+    short = known | {
+        "output": cut(alert.output, SHRUNK_OUTPUT),
+        "output_fields": shown,
+        "tags": tags,
+        "truncated": True,
+    }
+    return orjson.dumps(short)
+
+
+def _short(value: Any) -> Any:
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**53):
+        return value
+    return cut(text_of(value), SHRUNK_VALUE)
 
 
 def _one_line(body: bytes) -> bytes:
