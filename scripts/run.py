@@ -16,6 +16,7 @@ from types import FrameType
 import httpx
 
 from relay.config import ConfigError, load
+from relay.ui.login import address
 from sensor.probe.requirements import check_requirements
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +100,7 @@ def main() -> int:
     try:
         if not relay_is_up(f"http://{config.listen}", relay):
             return relay.returncode or 1
+        say(f"the dashboard is at {address(config.listen, config.general.public_url)}/ui")
         sensor = start_sensor(options.sensor_config)
         return watch(relay, sensor)
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from relay.config.settings import Duration, OutputSettings, Strict
 from relay.outputs.urls import http_url_text
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>\d{1,5})")
+_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::\d{1,5})?|[0-9a-fA-F.]*(?::[0-9a-fA-F.]*){2,}")
 OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -72,6 +73,16 @@ class General(Strict):
         default_factory=dict, description="fields added to each alert that has not got them"
     )
     ingest: Ingest = Field(Ingest(), description="who may post alerts")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not _HOST.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is not a host; write it like relay or alerts.example.com:8443, without http://"
+                )
+        return names
 
     @field_validator("public_url")
     @classmethod

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from relay.app import Application
 from relay.cli import main
+from relay.config import ConfigError, load
 from relay.ui import login
 from relay.ui.guard import HEADERS, safe_next
 from relay.ui.login import TRIES, TRIES_ALL, Tries
@@ -337,6 +338,13 @@ class TestAllowedHosts:
     )
     async def test_names_and_ports(self, stranger: httpx.AsyncClient, host: str, status: int) -> None:
         assert (await stranger.get("/ui/login", headers={"Host": host})).status_code == status
+
+    @pytest.mark.parametrize("name", ["https://relay", "relay/ui", "*.example.com", "re lay", ""])
+    def test_what_is_no_host_is_an_error(self, tmp_path: Path, name: str) -> None:
+        file = tmp_path / "wrong.yaml"
+        file.write_text(f"allowed_hosts: ['{name}']\n")
+        with pytest.raises(ConfigError, match="is not a host"):
+            load(file, {})
 
     async def test_the_address_that_was_connected_to(self, app: Application) -> None:
         async with browser_of(app, "http://192.0.2.7:2801") as client:
