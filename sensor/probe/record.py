@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 LAYOUT = 1
-"""Of head, task and chunks; to be raised with every change of theirs."""
+"""Of head, task and chunks. With a change of theirs raise it, and run scripts/record_demo.py again."""
 
 MAGIC = 0x4F555431
 
