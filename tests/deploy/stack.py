@@ -125,13 +125,24 @@ class Stack:
         self.compose("up", "--detach", "--wait", "--wait-timeout", str(int(PATIENCE)))
 
     def remove(self) -> None:
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "20", "--rmi", "all")
+        self.compose("down", "--volumes", "--remove-orphans", "--rmi", "all")
 
     def inspect(self, service: str) -> dict[str, Any]:
         """What Docker knows of the service's container, also one that has ended."""
         name = self.compose("ps", "--all", "--quiet", service).strip()
         found: list[dict[str, Any]] = json.loads(run(["docker", "inspect", name]))
         return found[0]
+
+    def events(self, *kinds: str) -> list[tuple[str, str]]:
+        """(service, event) as the daemon remembers them, oldest first: its last 256 only."""
+        label = "com.docker.compose.service"
+        filters = [f"label=com.docker.compose.project={self.project}", *(f"event={kind}" for kind in kinds)]
+        lines = run(
+            ["docker", "events", "--since", "1h", "--until", "0s", "--format", "json"]
+            + [part for one in filters for part in ("--filter", one)]
+        )
+        found = [json.loads(line) for line in lines.splitlines()]
+        return [(one["Actor"]["Attributes"][label], one["Action"]) for one in found]
 
     def url(self, service: str) -> str:
         """Where the service's published port is on this machine."""
