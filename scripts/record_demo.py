@@ -37,7 +37,8 @@ cp /bin/ls /dev/shm/.x; /dev/shm/.x /; sleep 0.4
 cp /bin/bash /tmp/nginx; /tmp/nginx -c 'sh -c id; true'; sleep 0.4
 ln /etc/shadow /tmp/shadow; sleep 0.4
 perl -e '$n = "x"; $f = syscall(319, $n, 1); open($o, ">&=", $f); open($i, "<", "/bin/true");
-  binmode $_ for $o, $i; print $o do { local $/; <$i> }; $o->flush; exec { "/proc/self/fd/$f" } "kworker"'; sleep 0.4
+  binmode $_ for $o, $i; print $o do { local $/; <$i> }; $o->flush; exec { "/proc/self/fd/$f" } "kworker"'
+sleep 0.4
 shred -u .ssh/id_rsa; sleep 0.4
 > /var/log/auth.log
 """
