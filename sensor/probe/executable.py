@@ -11,6 +11,8 @@ from sensor.probe.record import INODE, CorruptError, Inode, Tag, text
 _RDONLY, _IMMUTABLE = 1, 8
 _OWNER_CAPS = (1 << 1) | (1 << 3)  # CAP_DAC_OVERRIDE, CAP_FOWNER
 _NO_ID = 0xFFFFFFFF
+_QUERIED = 1 << 31
+"""In a ctime's nanoseconds since Linux 6.13 (I_CTIME_QUERIED): somebody has seen this time."""
 
 
 def inode(found: Mapping[int, bytes]) -> Inode | None:
@@ -57,6 +59,6 @@ def executed(found: Mapping[int, bytes], task: Task) -> Exec:
         lower_layer=at is not None and bool(at.overlay and not at.upper),
         from_memfd=not rooted and exepath.startswith("memfd:"),
         ino=at.ino if at is not None else 0,
-        ctime_ns=at.ctime_s * 1_000_000_000 + at.ctime_ns if at is not None else 0,
+        ctime_ns=at.ctime_s * 1_000_000_000 + (at.ctime_ns & ~_QUERIED) if at is not None else 0,
         mtime_ns=at.mtime_s * 1_000_000_000 + at.mtime_ns if at is not None else 0,
     )
