@@ -107,6 +107,7 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        self._closed = False
         self._task = asyncio.create_task(self._run(), name="feed")
 
     def close(self) -> None:

@@ -167,6 +167,8 @@ class Pages:
         return Response(found[0], media_type=found[1], headers={"Cache-Control": keep})
 
     async def nothing(self, request: Request) -> Response:
+        if not request.path_params["path"]:
+            return RedirectResponse("/ui", 303)
         return self.missing(request, "There is no such page.")
 
     def missing(self, request: Request, what: str) -> Response:

@@ -32,8 +32,21 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    connection.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (secrets.token_bytes(32),))
+    return connection
+
+
 class LoginStore:
-    """Opened on `data_dir`, which is made if missing. Moments are seconds since the epoch."""
+    """Opened on `data_dir`, which is made if missing. Moments are seconds since the epoch.
+
+    Raises OSError and sqlite3.DatabaseError, which name the file.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,12 +59,10 @@ class LoginStore:
         finally:
             os.close(file)
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA busy_timeout = 5000")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        self._db.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (secrets.token_bytes(32),))
+        try:
+            self._db = _open(path)
+        except sqlite3.DatabaseError as error:
+            raise sqlite3.DatabaseError(f"{path}: {error}") from None
         (self.secret,) = self._db.execute("SELECT value FROM secret").fetchone()
 
     def close(self) -> None:

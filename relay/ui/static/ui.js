@@ -89,6 +89,7 @@ setInterval(() => document.hidden || drawTimes(), 1000);
 const asked = new URLSearchParams(location.search);
 const waiting = []; // rows that came while the reader was elsewhere on the page; newest first
 let missed = 0; // alerts that came and were not sent: there were too many
+let perhaps = false; // and some of them may be what a filtered page looks for
 let after = Number(body.dataset.after || 0);
 let source = null;
 let pause = 1000;
@@ -115,8 +116,8 @@ function readerIsElsewhere() {
 function showNews() {
   const bar = byId("news");
   const count = waiting.length + missed;
-  bar.hidden = count === 0;
-  bar.textContent = `${count.toLocaleString("en")} new alert${count === 1 ? "" : "s"}: show`;
+  bar.hidden = count === 0 && !perhaps;
+  bar.textContent = `${count.toLocaleString("en")} new alert${count === 1 ? "" : "s"}${perhaps ? ", perhaps more" : ""}: show`;
   document.title = (count ? `(${count}) ` : "") + document.title.replace(/^\(\d+\) /, "");
 }
 
@@ -152,6 +153,7 @@ function takeRows(message) {
     const matching = body.dataset.live === "bar" ? list.filter(wanted) : list;
     for (const row of matching.reverse()) waiting.unshift(row);
     if (body.dataset.live === "all") missed += gap;
+    else perhaps ||= gap > 0;
     missed += waiting.splice(ROWS_MOST).length;
     showNews();
   } else {

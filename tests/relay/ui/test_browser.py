@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,30 @@ def test_a_reader_is_not_disturbed(page: Page, relay: Relay) -> None:
     expect(page.locator("#news")).to_be_hidden()
 
 
+def flood(relay: Relay, rule: str, count: int) -> None:
+    lines = b"\n".join(json.dumps(alert(f"{rule} {number}")).encode() for number in range(count))
+    httpx.post(relay.url, content=lines, headers={"Content-Type": "application/x-ndjson"}).raise_for_status()
+
+
+def test_a_flood_is_said_and_not_drawn(page: Page, relay: Relay) -> None:
+    page.goto(f"{relay.url}/ui")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    flood(relay, "flood", 900)
+    expect(page.locator("tr.gap a").first).to_contain_text("more came at the same time")
+    expect(row(page, "flood 899")).to_have_count(1)
+    assert page.locator("tr.alert").count() <= 200
+    page.locator("tr.gap a").first.click()
+    expect(row(page, "flood 8").first).to_be_visible()
+    assert "before=" in page.url
+
+
+def test_a_filtered_page_says_when_a_flood_may_hide_a_match(page: Page, relay: Relay) -> None:
+    page.goto(f"{relay.url}/ui?host=h99")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    flood(relay, "hides", 900)
+    expect(page.locator("#news")).to_have_text("0 new alerts, perhaps more: show")
+
+
 def test_a_filtered_page_counts_what_matches(page: Page, relay: Relay) -> None:
     page.goto(f"{relay.url}/ui?host=h7")
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
@@ -278,10 +303,9 @@ def test_contrast(page: Page, relay: Relay) -> None:
         relay.post(alert(f"contrast {number}", priority=name))
     script = (Path(__file__).parent / "contrast.js").read_text()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         for path in ("/ui", "/ui?priority=Critical", "/ui/refused"):
             page.goto(relay.url + path)
-            page.wait_for_timeout(2600)  # what has just come is marked for a moment
             found = page.evaluate(script)
             assert found["wrong"] == [], f"{path} {scheme}"
             assert found["seen"] > 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from relay.config import ConfigError, load
 from relay.ui import login
 from relay.ui.guard import HEADERS, safe_next
 from relay.ui.login import TRIES, TRIES_ALL, Tries
+from relay.ui.store import LoginStore
 from tests.relay.ui.conftest import BASE, ORIGIN, PASSWORD, Clock, browser_of, first_form
 
 CLOSED = [
@@ -232,6 +234,12 @@ async def test_the_cookie(app: Application, link: str) -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
     assert "Secure" not in cookie
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "login.db").write_bytes(b"not a database, " * 64)
+    with pytest.raises(sqlite3.DatabaseError, match=r"login\.db: "):
+        LoginStore(tmp_path)
 
 
 class TestBehindHttps:
