@@ -124,7 +124,7 @@ function showNews() {
 function insertRows(list, gap) {
   byId("alerts").hidden = false;
   if (byId("empty")) byId("empty").remove();
-  if (gap > 0 && rows.firstElementChild) {
+  if (gap > 0) {
     const oldest = list.length ? list[list.length - 1].dataset.seq : after;
     const note = document.createElement("tr");
     note.className = "gap";
