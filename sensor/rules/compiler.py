@@ -69,6 +69,7 @@ class _Compiler:
         self._used_lists: set[str] = set()
         self._used_macros: set[str] = set()
         self._macros: dict[str, Expanded] = {}
+        self._broken: set[str] = set()
         self._macro_texts: dict[str, str] = {}
 
     def run(self) -> Compilation:
@@ -121,8 +122,10 @@ class _Compiler:
 
     def _expand_macro(self, macro: MacroItem, trees: dict[str, Node], depth: int = 0) -> None:
         """A macro sees those that were defined before its own last change."""
-        if macro.name not in trees or macro.name in self._macros:
-            return  # its error is known, or another macro needed it before
+        if macro.name in self._macros:
+            return  # another macro needed it before
+        if macro.name in self._broken or macro.name not in trees:
+            raise _BrokenError
         text, context = self._macro_texts[macro.name], macro.condition_context
 
         def look_up(node: Macro) -> Expanded:
@@ -136,13 +139,15 @@ class _Compiler:
             self._expand_macro(other, trees, depth + 1)
             return self._expanded(node.name)
 
+        self._broken.add(macro.name)
         self._macros[macro.name] = self._expand(trees[macro.name], look_up, context, text)
+        self._broken.discard(macro.name)
         self._used_macros |= self._macros[macro.name].macros
 
     def _reaches(self, start: MacroItem, goal: MacroItem, trees: dict[str, Node]) -> bool:
         """Whether a macro uses another one, through however many in between."""
-        if start.name in self._macros:
-            return False  # it is whole, so there is no loop in it
+        if start.name in self._macros or start.name in self._broken:
+            return False  # it is whole, so there is no loop in it; or what is wrong with it has been said
         seen: set[str] = set()
         todo = [start.name]
         while todo:

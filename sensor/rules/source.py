@@ -108,7 +108,7 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
-            self._add(Scalar(event.value, event.style is None, _start(event)), event.anchor)
+            self._add(Scalar(event.value, not event.style, _start(event)), event.anchor)
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)
         elif isinstance(event, yaml.SequenceStartEvent):

@@ -11,7 +11,7 @@ from sensor.config import SensorConfig
 from sensor.containers import Containers
 from sensor.fields import SensorFields
 from sensor.processes import NoProc
-from sensor.rules.problems import RulesError
+from sensor.rules.problems import Problem, RulesError
 from sensor.rules.ruleset import RuleSet, rules_of
 from sensor.users import Users
 
@@ -43,3 +43,12 @@ def errors(*texts: str) -> list[str]:
         load(*texts)
     assert caught.value.problems
     return [problem.message for problem in caught.value.problems]
+
+
+def problems(*texts: str) -> tuple[Problem, ...]:
+    """What is wrong, if anything is."""
+    try:
+        load(*texts)
+    except RulesError as error:
+        return error.problems
+    return ()

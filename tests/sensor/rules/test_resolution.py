@@ -89,7 +89,7 @@ def test_a_redefined_macro_sees_what_came_before_its_redefinition() -> None:
 
 def test_loops_are_errors() -> None:
     text = "- macro: m\n  condition: x\n- macro: x\n  condition: m\n- macro: m\n  condition: x\n"
-    assert errors(text + rule("m")) == ["reference loop in macro 'x'", "reference loop in macro 'm'"]
+    assert errors(text + rule("m")) == ["reference loop in macro 'x'"]
     assert errors("- macro: m\n  condition: m\n" + rule("m")) == ["reference loop in macro 'm'"]
 
 
