@@ -137,6 +137,13 @@ __noinline int walk_path(u64 path, u64 root, u32 tag)
 	return 0;
 }
 
+static __always_inline struct kernfs_node *above(struct kernfs_node *kn)
+{
+	if (bpf_core_field_exists(struct kernfs_node, __parent))
+		return BPF_CORE_READ(kn, __parent);
+	return BPF_CORE_READ((struct kernfs_node___old *)kn, parent);
+}
+
 __noinline int walk_cgroup(u64 node)
 {
 	struct scratch *s = scratch();
@@ -145,11 +152,7 @@ __noinline int walk_cgroup(u64 node)
 	if (!s || (at = open_chunk(s, T_CGROUP)) < 0)
 		return 0;
 	for (int i = 0; i < DEPTH; i++) {
-		struct kernfs_node *up;
-		if (bpf_core_field_exists(struct kernfs_node, __parent))
-			up = BPF_CORE_READ(kn, __parent);
-		else
-			up = BPF_CORE_READ((struct kernfs_node___old *)kn, parent);
+		struct kernfs_node *up = above(kn);
 		if (!up || add_name(s, BPF_CORE_READ(kn, name)))
 			break;
 		kn = up;
@@ -311,7 +314,7 @@ __noinline int add_cgroups(u64 pointer)
 		struct cgroup_subsys_state *state = NULL;
 		bpf_core_read(&state, sizeof(state), &css->subsys[0] + i);
 		struct kernfs_node *kn = BPF_CORE_READ(state, cgroup, kn);
-		if (!kn || kn == last)
+		if (!kn || kn == last || !above(kn)) /* the root of a v1 hierarchy tells nothing */
 			continue;
 		last = kn;
 		walk_cgroup((u64)kn);

@@ -18,7 +18,7 @@ _OF_FILE = frozenset({"fd", "flags", "mode"})
 """Parameters of an open that are the file's own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One system call as it was recorded."""
 

@@ -29,22 +29,22 @@ _HAS_SESSION, _CUT = 1, 2
 """Bits of a task's flags."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _ancestors(raw: bytes) -> tuple[Ancestor, ...]:
     if len(raw) % ANCESTOR.size:
         raise CorruptError("a part of an ancestor")
     return tuple(Ancestor(pid, start, text(comm)) for pid, _, start, comm in ANCESTOR.iter_unpack(raw))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _cgroup(cgroups: tuple[bytes, ...]) -> str:
     """One path a line; hierarchies that say the same are one."""
     return "\n".join(dict.fromkeys(paths.walked(one)[0] for one in cgroups))
 
 
 @lru_cache(maxsize=4096)
-def _task(raw: bytes, ancestors: tuple[Ancestor, ...], cgroup: str) -> Task:
-    """Remembered: a process that does much is decoded once."""
+def _task(raw: bytes, ancestors: bytes, cgroups: tuple[bytes, ...]) -> Task:
+    """Remembered by its bytes: a process that does much is decoded once."""
     pid, tid, start, *ids, flags, effective, permitted, inheritable, cgroup_id, comm, session = TASK.unpack(
         raw
     )
@@ -70,8 +70,8 @@ def _task(raw: bytes, ancestors: tuple[Ancestor, ...], cgroup: str) -> Task:
         mnt_ns=mnt_ns,
         pid_ns=pid_ns,
         cgroup_id=cgroup_id,
-        cgroup=cgroup,
-        ancestors=ancestors,
+        cgroup=_cgroup(cgroups),
+        ancestors=_ancestors(ancestors),
         ancestors_cut=bool(flags & _CUT),
     )
 
@@ -109,8 +109,8 @@ class Decoder:
                 cgroups.append(content)
             else:
                 found[tag] = content
-        above, cgroup = _ancestors(found.get(Tag.ANCESTORS, b"")), _cgroup(tuple(cgroups))
-        task = _task(record[TASK_AT:CHILD_AT], above, cgroup)
+        above, groups = found.get(Tag.ANCESTORS, b""), tuple(cgroups)
+        task = _task(record[TASK_AT:CHILD_AT], above, groups)
         event = Event("", self._boot_epoch_ns + time, 0, cpu, task)
         if type_ == Type.SYSCALL:
             call = self._calls.get(nr)
@@ -122,10 +122,11 @@ class Decoder:
             event.type, event.res, event.detail = "execve", 0, executed(found, task)
         elif type_ == Type.CLONE:
             event.type, event.res = "clone", res
-            event.child = _task(record[CHILD_AT:CHUNKS_AT], above, cgroup)
+            event.child = child = _task(record[CHILD_AT:CHUNKS_AT], above, groups)
             # The walk is the child's: with CLONE_PARENT its parent is the caller's parent, not the caller.
-            if above and (above[0].pid, above[0].start_ns) == (task.pid, task.start_ns):
-                event.task = _task(record[TASK_AT:CHILD_AT], above[1:], cgroup)
+            parent = child.ancestors[0] if child.ancestors else None
+            if parent is not None and (parent.pid, parent.start_ns) == (task.pid, task.start_ns):
+                event.task = _task(record[TASK_AT:CHILD_AT], above[ANCESTOR.size :], groups)
         elif type_ == Type.EXIT:
             event.type = "procexit"
             event.params = {"status": res, "ret": res >> 8 & 0xFF, "sig": res & 0x7F, "core": res >> 7 & 1}

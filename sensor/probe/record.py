@@ -95,14 +95,15 @@ def text(raw: bytes) -> str:
 def chunks(record: bytes) -> list[tuple[int, bytes]]:
     """(tag, content) of each, in the order they were written. Raises CorruptError."""
     found = []
-    at, end = CHUNKS_AT, len(record)
+    unpack, at, end = CHUNK.unpack_from, CHUNKS_AT, len(record)
     while at < end:
-        if end - at < CHUNK.size:
+        if end - at < 4:
             raise CorruptError("a chunk's head is cut")
-        tag, length = CHUNK.unpack_from(record, at)
-        at += CHUNK.size
-        if at + length > end:
+        tag, length = unpack(record, at)
+        at += 4
+        last = at + length
+        if last > end:
             raise CorruptError("a chunk is longer than its record")
-        found.append((tag, record[at : at + length]))
-        at = (at + length + 3) & ~3
+        found.append((tag, record[at:last]))
+        at = (last + 3) & ~3
     return found
