@@ -181,11 +181,10 @@ class PathPrefixes:
         self._root = _Branch()
         for prefix in prefixes:
             branch = self._root
-            parts = path_parts(prefix)
-            for part in parts:
+            for part in path_parts(prefix):
                 branch = _descend(branch, part)
-            # An empty prefix is a prefix of nothing: a list with an empty item must not match everything.
-            branch.ends = branch.ends or bool(parts)
+            # An empty prefix ends at the root, which nothing asks: it must not match everything.
+            branch.ends = True
 
     def matches(self, path: str) -> bool:
         """Whether any of the prefixes is one of this path."""
