@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from condition import ConditionError, check, parse, walk
-from condition.ast import Compare, Exists, Field, Macro, Node, Operand, Value, ValueList
+from condition.ast import Compare, Field, Macro, Node, Value
 from condition.fields import Fields
 from sensor.rules import known
 from sensor.rules.collector import Collector, wrong
 from sensor.rules.events import TOO_MANY, check_names, event_types
-from sensor.rules.exceptions import fields_of, with_exceptions
+from sensor.rules.exceptions import with_exceptions
 from sensor.rules.lists import TooLargeError, expand_items, substitute
 from sensor.rules.macros import MAX_TREE_DEPTH, Expanded, expand
 from sensor.rules.model import MacroItem, RuleItem
 from sensor.rules.output import Output, OutputError, compile_output
 from sensor.rules.problems import Context, ItemError, Problem
+from sensor.rules.trees import fields_of, operands, values
 from sensor.rules.versions import SUGGESTED_OUTPUT
 from sensor.rules.vocabulary import Vocabulary
 
@@ -204,8 +205,8 @@ class _Compiler:
         types = event_types(expanded.node)
         if len(types) > TOO_MANY and rule.warn_evttypes:
             self._warn("LOAD_NO_EVTTYPE", _NO_EVENT_TYPE, rule.context)
-        operands = [operand for node in walk(expanded.node) for operand in _operands(node)]
-        uses = {one.name for operand in [*operands, *output.operands] for one in fields_of(operand)}
+        read = [operand for node in walk(expanded.node) for operand in operands(node)]
+        uses = {one.name for operand in [*read, *output.operands] for one in fields_of(operand)}
         self._out.rules.append(
             CompiledRule(
                 rule, expanded.node, text, output, types, frozenset(vocabulary.lacking), frozenset(uses)
@@ -263,10 +264,10 @@ class _Compiler:
     def _warn_of_condition(self, tree: Node, rule: RuleItem) -> None:
         deprecated: set[str] = set()
         for node in walk(tree):
-            for operand in _operands(node):
+            for operand in operands(node):
                 deprecated |= {one.name for one in fields_of(operand) if one.name in known.DEPRECATED}
             if isinstance(node, Compare):
-                for value in _values(node):
+                for value in values(node):
                     self._warn_of_value(value, rule)
         for name in sorted(deprecated):
             said = f"usage of deprecated field '{name}' has been detected in the rule condition"
@@ -285,22 +286,6 @@ class _Compiler:
         for one in self._collector.lists.values():
             if one.name not in self._used_lists:
                 self._warn("LOAD_UNUSED_LIST", "List not referred to by any other rule/macro", one.context)
-
-
-def _operands(node: Node) -> list[Operand]:
-    """The fields of one check, on both sides."""
-    if isinstance(node, Exists):
-        return [node.left]
-    if isinstance(node, Compare):
-        right = node.right
-        return [node.left] if isinstance(right, Value | ValueList) else [node.left, right]
-    return []
-
-
-def _values(node: Compare) -> tuple[Value, ...]:
-    if isinstance(node.right, Value):
-        return (node.right,)
-    return node.right.items if isinstance(node.right, ValueList) else ()
 
 
 def _condition_fault(error: ConditionError, text: str, context: Context) -> ItemError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from condition import ConditionError, parse
-from condition.ast import Exists, Field, Operand
+from condition.ast import Exists
 from condition.parser import LISTS, MODIFIERS, OPERATORS, STRING
 from sensor.rules.known import is_known
 from sensor.rules.model import Entry, RuleException
 from sensor.rules.problems import Context, ItemError
+from sensor.rules.trees import fields_of
 
 _SCALAR_COMPS = ("in", "pmatch", "intersects")
 
@@ -68,19 +69,6 @@ def _is_field(text: str) -> bool:
     except ConditionError:
         return False
     return isinstance(node, Exists) and all(is_known(field) for field in fields_of(node.left))
-
-
-def fields_of(operand: Operand) -> list[Field]:
-    """The fields that an operand reads, transformers looked through."""
-    found: list[Field] = []
-    todo: list[Operand] = [operand]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, Field):
-            found.append(one)
-        else:
-            todo.extend(arg for arg in one.args if not isinstance(arg, str))
-    return found
 
 
 def _wrong(message: str, context: Context) -> ItemError:

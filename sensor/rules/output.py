@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from condition import ConditionError, parse
@@ -15,6 +14,7 @@ from condition.parser import TRANSFORMERS
 from condition.transform import resolve
 from sensor.event import Event
 from sensor.rules import known
+from sensor.times import SECOND_NS, iso_8601, moment, time_of_day
 
 NA = "<NA>"
 MAX_WIDTH = 4096
@@ -23,7 +23,6 @@ MAX_TOKENS = 1000
 _WIDTH = re.compile(r"[0-9]+", re.ASCII)
 _ARGUMENT = re.compile(r"""\[(?:"[^"]*"|'[^']*'|[^\]"'\s]+)\]""")
 _CALL = re.compile(rf"(?:{'|'.join(TRANSFORMERS)})\(")
-_SECOND_NS = 1_000_000_000
 
 
 class OutputError(ValueError):
@@ -34,27 +33,13 @@ class OutputError(ValueError):
         self.pos = pos
 
 
-def time_of_day(time_ns: int) -> str:
-    """UTC: 13:33:09.679463601"""
-    return f"{_moment(time_ns):%H:%M:%S}.{time_ns % _SECOND_NS:09d}"
-
-
-def iso_8601(time_ns: int, zone: str = "+0000") -> str:
-    """UTC: 2026-11-23T13:33:09.679463601+0000"""
-    return f"{_moment(time_ns):%Y-%m-%dT%H:%M:%S}.{time_ns % _SECOND_NS:09d}{zone}"
-
-
-def _moment(time_ns: int) -> datetime:
-    return datetime.fromtimestamp(time_ns // _SECOND_NS, UTC)
-
-
 TIMES: dict[str, Callable[[int], str]] = {
     "evt.time": time_of_day,
-    "evt.time.s": lambda time_ns: f"{_moment(time_ns):%H:%M:%S}",
+    "evt.time.s": lambda time_ns: f"{moment(time_ns):%H:%M:%S}",
     "evt.time.iso8601": iso_8601,
-    "evt.datetime": lambda time_ns: f"{_moment(time_ns):%Y-%m-%d} {time_of_day(time_ns)}",
-    "evt.datetime.s": lambda time_ns: f"{_moment(time_ns):%Y-%m-%d %H:%M:%S}",
-    "evt.rawtime.ns": lambda time_ns: f"{time_ns % _SECOND_NS:09d}",
+    "evt.datetime": lambda time_ns: f"{moment(time_ns):%Y-%m-%d} {time_of_day(time_ns)}",
+    "evt.datetime.s": lambda time_ns: f"{moment(time_ns):%Y-%m-%d %H:%M:%S}",
+    "evt.rawtime.ns": lambda time_ns: f"{time_ns % SECOND_NS:09d}",
 }
 """Words in the text; in the JSON the time in nanoseconds, but for evt.rawtime.ns."""
 

@@ -10,8 +10,8 @@ from sensor.config import SensorConfig
 from sensor.event import Event
 from sensor.outputs.channel import Alert
 from sensor.pipeline import json_line
-from sensor.rules.output import iso_8601, time_of_day
 from sensor.rules.ruleset import Rule
+from sensor.times import iso_8601, time_of_day
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SHORT = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
