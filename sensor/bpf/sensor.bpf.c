@@ -506,12 +506,26 @@ static __always_inline void add_address(struct scratch *s, struct call *call)
 		add_bytes(from, size, T_ADDR, 1);
 }
 
+static __always_inline int is_compat(struct task_struct *task)
+{
+	if (bpf_core_field_exists(struct pt_regs___arm64, orig_x0))
+		return (BPF_CORE_READ(task, thread_info.flags) & (1 << 22)) != 0; /* TIF_32BIT */
+	return (BPF_CORE_READ(task, thread_info.status) & 2) != 0; /* TS_COMPAT: int 0x80 of a 64-bit program, too */
+}
+
 SEC("tp_btf/sys_exit")
 int on_sys_exit(u64 *ctx)
 {
 	struct pt_regs *regs = (void *)ctx[0];
 	s64 ret = ctx[1];
 	u32 nr, x32 = 0;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	if (is_compat(task)) { /* its numbers mean other calls: never read as ours */
+		struct counters *c = counters();
+		if (c && watched())
+			__sync_fetch_and_add(&c->compat, 1);
+		return 0;
+	}
 	if (bpf_core_field_exists(struct pt_regs___arm64, orig_x0))
 		nr = BPF_CORE_READ((struct pt_regs___arm64 *)regs, syscallno);
 	else
@@ -523,16 +537,6 @@ int on_sys_exit(u64 *ctx)
 	struct call *call = bpf_map_lookup_elem(&calls, &nr);
 	if (!call || !call->enabled)
 		return 0;
-	struct task_struct *task = (void *)bpf_get_current_task();
-	u32 compat = bpf_core_field_exists(struct pt_regs___arm64, orig_x0)
-			     ? BPF_CORE_READ(task, thread_info.flags) & (1 << 22)
-			     : BPF_CORE_READ(task, thread_info.status) & 2;
-	if (compat) { /* its number means another call: never read as this one */
-		struct counters *c = counters();
-		if (c)
-			__sync_fetch_and_add(&c->compat, 1);
-		return 0;
-	}
 	if (!watched() || (call->kind == K_EXEC && ret >= 0))
 		return 0;
 	struct scratch *s = begin(R_SYSCALL, task, NULL);

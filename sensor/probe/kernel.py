@@ -123,6 +123,8 @@ class Kernel:
         for pid in options.ignore_pids:
             loaded.map("ignored").update(pid, b"\1")
         if options.scope_pid is not None:
+            if not Path(f"/proc/{options.scope_pid}").exists():
+                raise ProbeError(f"scope: there is no process {options.scope_pid}")
             scope |= _BY_PID
             loaded.map("subtree").update(options.scope_pid, b"\1")
         if options.scope_cgroup is not None:

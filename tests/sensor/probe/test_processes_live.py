@@ -156,10 +156,9 @@ def test_an_orphan_belongs_to_the_subreaper_and_names_are_as_they_are_now() -> N
 def test_session_group_and_terminal() -> None:
     _master, slave = pty.openpty()
     events = seen(f"""
-        import fcntl
         os.setsid()
         libc.prctl(15, b"leader", 0, 0, 0)
-        fcntl.ioctl(os.open({os.ttyname(slave)!r}, os.O_RDWR), {termios.TIOCSCTTY})
+        fcntl.ioctl(os.open({os.ttyname(slave)!r}, os.O_RDWR | os.O_NOCTTY), {termios.TIOCSCTTY})
         if os.fork(): os.wait()
         else: os.open("/", os.O_RDONLY); os._exit(0)
         """)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from sensor.event import Event
 from sensor.probe import ProbeError, ProbeOptions
@@ -118,6 +119,13 @@ def test_a_cgroup_that_is_none_is_refused(tmp_path: Path) -> None:
             LiveProbe(ProbeOptions(scope_cgroup=str(path)), 0).open()
 
 
+def test_a_process_that_is_none_is_refused() -> None:
+    with Child("pass") as child:
+        child.go()
+    with pytest.raises(ProbeError, match=f"no process {child.pid}"):
+        LiveProbe(ProbeOptions(scope_pid=child.pid), 0).open()
+
+
 def test_what_the_ring_has_no_room_for_is_counted() -> None:
     count = 2_000
     with Child(f"for _ in range({count}): os.close(os.open('/', os.O_RDONLY))") as child:
@@ -152,3 +160,21 @@ def test_the_ring_wraps_without_a_loss() -> None:
         probe.close()
     assert len(found) == rounds * each
     assert {file.name for _, file in files(found)} == {"/"}
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="int 0x80 is x86's")
+def test_a_32_bit_call_is_said_and_never_taken_for_another() -> None:
+    # open of 32-bit programs is 5; 257 is openat, of 64-bit ones only.
+    code = """
+        def call(number):
+            page = mmap.mmap(-1, 4096, prot=7)
+            page.write(b"\\x53\\xb8" + struct.pack("<I", number) + b"\\xcd\\x80\\x5b\\xc3")
+            address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+            return ctypes.CFUNCTYPE(ctypes.c_int)(address)()
+        call(257)
+        call(20)
+        """
+    with Child(code) as child, structlog.testing.capture_logs() as logs:
+        events, _ = watched(ProbeOptions(scope_pid=child.pid), child)
+    assert [one.type for one in events] == ["procexit"]
+    assert [one["event"][:17] for one in logs] == ["a 32-bit program "]

@@ -15,7 +15,7 @@ from sensor.probe.live import LiveProbe
 
 # Everything is imported before it is watched; `os.read` is no system call that the probe knows.
 _MAIN = """
-import ctypes, os, signal, socket, struct, sys, threading, time
+import ctypes, fcntl, mmap, os, signal, socket, struct, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
 code = compile(sys.argv[1], "child", "exec")
 os.write(1, b"r")
