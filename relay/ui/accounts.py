@@ -56,7 +56,8 @@ class Accounts:
         try:
             cookie = await self._access.login.enter(form.get("password", ""), _peer(request))
         except LoginError as error:
-            log.warning("login refused", peer=_peer(request), status=error.status)
+            if error.retry_after is None:  # those are bounded: nobody fills the log with them
+                log.warning("login refused", peer=_peer(request))
             return self._password(wanted, error)
         log.info("logged in", peer=_peer(request))
         return self._in(request, cookie, wanted)

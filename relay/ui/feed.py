@@ -15,8 +15,6 @@ from typing import Any, Protocol
 
 import orjson
 import structlog
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from relay.alert import Alert
 from relay.journal.base import Fate, Filter, Page
@@ -36,8 +34,6 @@ WATCH_OFTEN = 60
 """The newest of all watched ones are looked at every time, the others each fifth time."""
 BEHIND_MOST = 4
 """Messages that may wait for a slow page."""
-KEEP_ALIVE = 15.0
-SEND_SECONDS = 30.0
 
 log = structlog.get_logger()
 
@@ -261,45 +257,3 @@ def _message(
     if not said:
         return None
     return b"id: %d\ndata: %s\n\n" % (client.cursor, orjson.dumps(said))
-
-
-class EventStream(Response):
-    """The stream of one page, until it goes, falls behind, or its session ends."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, feed: Feed, client: Client) -> None:
-        super().__init__(b"", headers={"X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self._feed = feed
-        self._client = client
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        gone = asyncio.create_task(self._gone(receive))
-        try:
-            await self._write(send, b": here\n\n")
-            while True:
-                try:
-                    async with asyncio.timeout(KEEP_ALIVE):
-                        message = await self._client.queue.get()
-                except TimeoutError:
-                    message = b":\n\n"
-                if message is None or gone.done():
-                    break
-                await self._write(send, message)
-            await send({"type": "http.response.body", "body": b""})
-        except (TimeoutError, OSError):
-            pass  # it does not read any more
-        finally:
-            gone.cancel()
-            self._feed.leave(self._client)
-
-    async def _write(self, send: Send, body: bytes) -> None:
-        async with asyncio.timeout(SEND_SECONDS):
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def _gone(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._feed.leave(self._client)

@@ -14,9 +14,10 @@ from relay.journal import Journal
 from relay.journal.base import Page
 from relay.render import cut, one_line, visible
 from relay.ui import show
-from relay.ui.feed import EventStream, Feed
+from relay.ui.feed import Feed
 from relay.ui.filters import Asked, parse
 from relay.ui.guard import Access
+from relay.ui.stream import EventStream
 from relay.ui.view import Static, View
 
 if TYPE_CHECKING:

@@ -297,7 +297,7 @@ const keys = {
   j: () => rows && step(1),
   k: () => rows && step(-1),
   n: () => byId("news") && !byId("news").hidden && showWaiting(),
-  u: () => byId("back") && location.assign("/ui"),
+  u: () => byId("back") && location.assign(byId("back").href),
   t: () => globalThis.nextTheme(),
   "/": () => byId("q-rule") && byId("q-rule").focus(),
   "?": () => help.showModal(),
@@ -314,6 +314,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   keys[event.key]();
 });
+if (byId("back") && document.referrer.startsWith(`${location.origin}/ui?`)) {
+  byId("back").href = document.referrer; // the list as it was filtered
+}
 byId("help-open").hidden = false;
 byId("help-open").addEventListener("click", () => help.showModal());
 if (rows) {

@@ -210,6 +210,15 @@ def test_a_filtered_page_counts_what_matches(page: Page, relay: Relay) -> None:
     expect(row(page, "other host")).to_have_count(0)
 
 
+def test_back_leads_to_the_list_as_it_was_filtered(page: Page, relay: Relay) -> None:
+    relay.post(alert("to and fro", hostname="h55"))
+    page.goto(f"{relay.url}/ui?host=h55")
+    row(page, "to and fro").locator(".rule").click()
+    expect(page.locator("h1")).to_contain_text("to and fro")
+    page.keyboard.press("u")
+    expect(page).to_have_url(f"{relay.url}/ui?host=h55")
+
+
 def test_keys(page: Page, relay: Relay) -> None:
     relay.post(alert("keys one"))
     relay.post(alert("keys two"))
