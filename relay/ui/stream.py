@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from relay.ui.feed import Client, Feed
 
 KEEP_ALIVE = 15.0
-"""Seconds without news until a comment is sent, which finds out who has gone, and keeps proxies from cutting."""
+"""Seconds without news until a comment is sent: it finds out who has gone, and keeps proxies from cutting."""
 SEND_SECONDS = 30.0
 """For one message, to a page that does not read."""
 
