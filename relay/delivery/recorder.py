@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -19,16 +19,19 @@ log = structlog.get_logger()
 
 class Recorder:
     """`add` fates; they are committed together. While `failing` nothing new must be begun: it would be
-    sent again and again. `written` is called after each commit.
+    sent again and again. `written` is called after each commit. `unwritten` counts requests that were sent
+    and whose fates are not committed: what a crash now would send twice.
     """
 
     def __init__(self, output: str, journal: Log, clock: Clock, written: Callable[[], None]) -> None:
         self.failing = False
+        self.unwritten = 0
         self._output = output
         self._journal = journal
         self._clock = clock
         self._written = written
         self._waiting: defaultdict[Lane, list[Settlement]] = defaultdict(list)
+        self._sent: Counter[Lane] = Counter()  # of `_waiting`, in requests
         self._more = asyncio.Event()
         self._wake = asyncio.Event()
         self._closing = False
@@ -45,9 +48,12 @@ class Recorder:
         if self._task is not None:
             await finish(self._clock, seconds, [self._task])
 
-    def add(self, lane: Lane, settlements: Sequence[Settlement]) -> None:
+    def add(self, lane: Lane, settlements: Sequence[Settlement], *, sent: bool = False) -> None:
+        """`sent`: they are what became of one request."""
         if settlements:
             self._waiting[lane] += settlements
+            self._sent[lane] += sent
+            self.unwritten += sent
             self._more.set()
 
     def owed(self, lane: Lane) -> int:
@@ -72,6 +78,7 @@ class Recorder:
 
     async def _write(self) -> bool:
         taken, self._waiting = self._waiting, defaultdict(list)
+        sent, self._sent = self._sent, Counter()
         results = await asyncio.gather(
             *(self._journal.settle(lane, settlements) for lane, settlements in taken.items()),
             return_exceptions=True,
@@ -83,6 +90,9 @@ class Recorder:
                     log.error("fates cannot be written", output=self._output, why=str(result))
                 good, self.failing = False, True
                 self._waiting[lane] = settlements + self._waiting[lane]
+                self._sent[lane] += sent[lane]
+            else:
+                self.unwritten -= sent[lane]
         return good
 
     async def _pause(self) -> None:

@@ -123,6 +123,8 @@ class Worker:
         """The next request; None if there is nothing, or nothing may go now (then a timer is set)."""
         if self._stopping or self._recorder.failing:
             return None
+        if self._in_flight + self._recorder.unwritten >= self.output.limits.concurrency:
+            return None  # a crash may repeat no more than that
         now = self._clock.monotonic()
         health = self._health
         if not health.allowed(self._in_flight, self.output.limits.concurrency, now):
@@ -246,7 +248,7 @@ class Worker:
                 settled.append(self._failed(work.lane, alert, outcome, known, now_ns, next_ns))
         for alert in reversed(again):
             work.lane.fresh.appendleft(alert)
-        self._recorder.add(work.lane.lane, settled)
+        self._recorder.add(work.lane.lane, settled, sent=True)
         self._reader.look_if_wanted(work.lane)
         self._pump()
 
@@ -325,6 +327,7 @@ class Worker:
     def _written(self) -> None:
         """Fates were committed: there is room to read more, and to begin again after a failure."""
         self._reader.look()
+        self._pump()
 
 
 def _answered(outcome: Outcome) -> bool:

@@ -119,7 +119,7 @@ async def test_what_is_not_routed_is_settled_and_not_sent(
         journal.put()
     output = ScriptedOutput(clock)
     await begin(output, why_not=why_not)
-    for _ in range(40):
+    for _ in range(200):
         await settle()
     assert Counter(journal.states().values()) == {State.NOT_ROUTED: 2000, State.DELIVERED: 1000}
     assert await journal.cursor(Lane("out", 4)) == 3000

@@ -98,7 +98,7 @@ async def test_fates_that_are_being_written_at_the_stop_are_written(
     journal.settle = slow  # type: ignore[method-assign]
     for _ in range(5):
         journal.put()
-    worker = await begin(ScriptedOutput(clock))
+    worker = await begin(ScriptedOutput(clock, concurrency=5))
     stopping = asyncio.create_task(worker.stop(10.0))
     await settle()
     assert not stopping.done()
@@ -243,3 +243,26 @@ async def test_routing_generations_on_a_real_journal(tmp_path: Path, clock: Fake
     assert said[2] is said[4] is State.DELIVERED
     assert said[3] is State.NOT_ROUTED
     assert said[1] in {None, State.NOT_ROUTED}
+
+
+async def test_no_more_is_sent_than_a_crash_may_repeat(
+    journal: MemoryLog, clock: FakeClock, begin: Begin
+) -> None:
+    gate = asyncio.Event()
+    write = journal.settle
+
+    async def slow(lane: object, settlements: object) -> None:
+        await gate.wait()
+        await write(lane, settlements)  # type: ignore[arg-type]
+
+    journal.settle = slow  # type: ignore[method-assign]
+    for _ in range(100):
+        journal.put()
+    output = ScriptedOutput(clock, concurrency=3, alerts=4)
+    await begin(output)
+    await clock.advance(60.0)
+    assert len(output.times) == 3, "the fates of three requests are not written"
+    gate.set()
+    for _ in range(40):
+        await settle()
+    assert set(journal.states().values()) == {State.DELIVERED}
