@@ -213,6 +213,33 @@ SYSTEM_CALLS: tuple[SystemCall, ...] = (
     ),
 )
 
+SOCKETCALL = 900
+"""The calls of i386's socketcall stand from here on, by their numbers in linux/net.h."""
+
+I386: dict[str, tuple[int, ...]] = {
+    "open": (5,),
+    "creat": (8,),
+    "openat": (295,),
+    "openat2": (437,),
+    "symlink": (83,),
+    "symlinkat": (304,),
+    "link": (9,),
+    "linkat": (303,),
+    "connect": (362, SOCKETCALL + 3),
+    "sendto": (369, SOCKETCALL + 11),
+    "sendmsg": (370, SOCKETCALL + 16),
+    "dup": (41,),
+    "dup2": (63,),
+    "dup3": (330,),
+    "socket": (359, SOCKETCALL + 1),
+    "ptrace": (26,),
+    "init_module": (128,),
+    "finit_module": (350,),
+    "execve": (11,),
+    "execveat": (358,),
+}
+"""The numbers of 32-bit programs on x86-64, `int 0x80` of 64-bit ones too; arguments are the same."""
+
 BY_EVENT: dict[str, SystemCall] = {call.event: call for call in SYSTEM_CALLS}
 #: Delivered from the scheduler's tracepoints, whatever rules are loaded.
 PROCESS_EVENTS = ("clone", "execve", "procexit")

@@ -20,7 +20,7 @@ enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_CGROUP_ARRAY 
 enum { BPF_F_MMAPABLE = 1024, BPF_ANY = 0 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct pt_regs { unsigned long orig_ax, di, si, dx, r10, r8, r9; };
+struct pt_regs { unsigned long orig_ax, di, si, dx, r10, r8, r9, bx, cx, bp; };
 struct pt_regs___arm64 { u64 regs[31]; u64 orig_x0; int syscallno; };
 struct thread_info { unsigned long flags; u32 status; };
 struct kuid { u32 val; };

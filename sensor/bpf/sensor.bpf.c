@@ -19,8 +19,12 @@ enum tag {
 	T_INODE, T_SOCK, T_ADDR, T_OPENHOW
 };
 
-struct call { u8 enabled, kind; s8 str[2], dir[2], fd, addr, message, how; u8 pad[6]; };
+struct call { u8 enabled, kind; s8 str[2], dir[2], fd, addr, message, how; u16 nr; u8 pad[4]; };
 enum scope { BY_PID = 1, BY_CGROUP = 2 };
+enum abi { NATIVE, X32, I386 };
+#define SOCKETCALL 102
+#define SOCKETCALLS 900 /* its calls stand in compat_calls from here on */
+#define SOCKETCALL_LAST 20
 struct settings { u32 own_tgid, scope; };
 struct counters { u64 lost, sent, compat, outside; };
 struct task_record {
@@ -28,7 +32,7 @@ struct task_record {
 	u64 cap_effective, cap_permitted, cap_inheritable, cgroup_id; char comm[16], session[16];
 };
 struct head {
-	u32 magic, length; u16 type, nr; u32 cpu; u64 time; s64 res; u64 args[6]; u32 chunks, x32;
+	u32 magic, length; u16 type, nr; u32 cpu; u64 time; s64 res; u64 args[6]; u32 chunks, abi;
 	struct task_record task, child;
 };
 struct ancestor { u32 pid, pad; u64 start; char comm[16]; };
@@ -42,6 +46,7 @@ struct scratch { struct head head; u8 data[SPACE + 2 * TEXT]; };
 	name SEC(".maps")
 MAP(settings_map, BPF_MAP_TYPE_ARRAY, u32, struct settings, 1);
 MAP(calls, BPF_MAP_TYPE_ARRAY, u32, struct call, 512);
+MAP(compat_calls, BPF_MAP_TYPE_ARRAY, u32, struct call, 1024); /* by the numbers of i386; `nr` is x86-64's */
 MAP(subtree, BPF_MAP_TYPE_HASH, u32, u8, 32768); /* user space makes it small where no process is the scope */
 MAP(ignored, BPF_MAP_TYPE_HASH, u32, u8, 1024);
 MAP(scope_cgroup, BPF_MAP_TYPE_CGROUP_ARRAY, u32, u32, 1);
@@ -334,7 +339,7 @@ static __always_inline struct scratch *begin(u32 type, struct task_struct *task,
 	s->head.time = bpf_ktime_get_boot_ns();
 	s->head.res = 0;
 	s->head.chunks = 0;
-	s->head.x32 = 0;
+	s->head.abi = NATIVE;
 	s->head.child.pid = 0;
 	fill_task((u64)task, 0);
 	if (child)
@@ -488,11 +493,30 @@ static __always_inline void read_args(struct pt_regs *regs, struct scratch *s)
 	s->head.args[5] = BPF_CORE_READ(regs, r9);
 }
 
+/* Of a 32-bit call; those of socketcall lie in the caller's memory, six at most. */
+static __always_inline void read_compat_args(struct pt_regs *regs, struct scratch *s, int socketcall)
+{
+	u32 in[6] = { BPF_CORE_READ(regs, bx), BPF_CORE_READ(regs, cx), BPF_CORE_READ(regs, dx),
+		      BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, bp) };
+	if (socketcall) {
+		void *from = (void *)(u64)in[1];
+		if (bpf_probe_read_user(in, sizeof(in), from))
+			bpf_probe_read_user(in, 3 * sizeof(u32), from);
+	}
+	for (int i = 0; i < 6; i++)
+		s->head.args[i] = in[i];
+}
+
 static __always_inline void add_address(struct scratch *s, struct call *call)
 {
 	u64 from = arg(s, call->addr);
 	u32 size = 0;
-	if (call->message) {
+	if (call->message && s->head.abi == I386) {
+		struct { u32 name, size; } msg = {};
+		bpf_probe_read_user(&msg, sizeof(msg), (void *)from);
+		from = msg.name;
+		size = msg.size;
+	} else if (call->message) {
 		struct { u64 name; u32 size; } msg = {};
 		bpf_probe_read_user(&msg, sizeof(msg), (void *)from);
 		from = msg.name;
@@ -518,23 +542,35 @@ int on_sys_exit(u64 *ctx)
 {
 	struct pt_regs *regs = (void *)ctx[0];
 	s64 ret = ctx[1];
-	u32 nr, x32 = 0;
+	u32 nr, abi = NATIVE;
+	struct call *call;
 	struct task_struct *task = (void *)bpf_get_current_task();
-	if (is_compat(task)) { /* its numbers mean other calls: never read as ours */
-		struct counters *c = counters();
-		if (c && watched())
-			__sync_fetch_and_add(&c->compat, 1);
-		return 0;
-	}
 	if (bpf_core_field_exists(struct pt_regs___arm64, orig_x0))
 		nr = BPF_CORE_READ((struct pt_regs___arm64 *)regs, syscallno);
 	else
 		nr = BPF_CORE_READ(regs, orig_ax);
-	if (nr & 0x40000000) {
-		x32 = 1;
-		nr &= ~0x40000000u;
+	if (is_compat(task)) { /* its numbers mean other calls: never read as ours */
+		if (bpf_core_field_exists(struct pt_regs___arm64, orig_x0)) {
+			struct counters *c = counters();
+			if (c && watched())
+				__sync_fetch_and_add(&c->compat, 1);
+			return 0;
+		}
+		abi = I386;
+		if (nr == SOCKETCALL) {
+			u32 which = BPF_CORE_READ(regs, bx);
+			if (which > SOCKETCALL_LAST)
+				return 0;
+			nr = SOCKETCALLS + which;
+		}
+		call = bpf_map_lookup_elem(&compat_calls, &nr);
+	} else {
+		if (nr & 0x40000000) {
+			abi = X32;
+			nr &= ~0x40000000u;
+		}
+		call = bpf_map_lookup_elem(&calls, &nr);
 	}
-	struct call *call = bpf_map_lookup_elem(&calls, &nr);
 	if (!call || !call->enabled)
 		return 0;
 	if (!watched() || (call->kind == K_EXEC && ret >= 0))
@@ -542,10 +578,13 @@ int on_sys_exit(u64 *ctx)
 	struct scratch *s = begin(R_SYSCALL, task, NULL);
 	if (!s)
 		return 0;
-	s->head.nr = nr;
-	s->head.x32 = x32;
+	s->head.nr = call->nr;
+	s->head.abi = abi;
 	s->head.res = ret;
-	read_args(regs, s);
+	if (abi == I386)
+		read_compat_args(regs, s, nr >= SOCKETCALLS);
+	else
+		read_args(regs, s);
 	if (call->str[0] >= 0 && !add_user_text(arg(s, call->str[0]), T_STR0))
 		add_dir(s, task, call->dir[0], T_DIR0);
 	if (call->str[1] >= 0 && !add_user_text(arg(s, call->str[1]), T_STR1))

@@ -15,7 +15,7 @@ from sensor.probe import ProbeError, ProbeOptions
 from sensor.probe.libbpf import Map, Object
 from sensor.probe.requirements import check_requirements
 from sensor.probe.ring import Ring
-from sensor.table import BY_EVENT, Kind, SystemCall, number
+from sensor.table import BY_EVENT, I386, Kind, SystemCall, number
 
 OBJECT = Path(__file__).parent.parent / "bpf" / "sensor.bpf.o"
 POSSIBLE_CPUS = Path("/sys/devices/system/cpu/possible")
@@ -23,7 +23,7 @@ POSSIBLE_CPUS = Path("/sys/devices/system/cpu/possible")
 # In this order: nothing that a watched process starts is missed.
 _PROGRAMS = ("on_fork", "on_exec", "on_exit", "on_sys_exit")
 _SETTINGS = struct.Struct("=II")
-_CALL = struct.Struct("=BB2b2bbbBb6x")
+_CALL = struct.Struct("=BB2b2bbbBbH4x")
 _BY_PID, _BY_CGROUP = 1, 2
 _SUBTREE = 32_768
 _NONE, _NO_DIRECTORY = -1, -2
@@ -34,7 +34,7 @@ class Counts(NamedTuple):
 
     lost: int  # the ring was full
     sent: int
-    compat: int  # system calls of 32-bit programs, which are not judged
+    compat: int  # system calls of 32-bit programs on arm64, which are not judged
     outside: int  # children that the scope has no room for
 
 
@@ -117,9 +117,9 @@ class Kernel:
 
     def _configure(self, loaded: Object) -> None:
         options, scope = self._options, 0
-        calls = loaded.map("calls")
         for event in options.syscalls:
-            _enable(calls, BY_EVENT[event], failed_exec=options.failed_exec)
+            if options.failed_exec or BY_EVENT[event].kind is not Kind.EXEC:
+                _enable(loaded, BY_EVENT[event], platform.machine())
         for pid in options.ignore_pids:
             loaded.map("ignored").update(pid, b"\1")
         if options.scope_pid is not None:
@@ -138,20 +138,23 @@ def possible_cpus(text: str) -> int:
     return max(int(part.split("-")[-1]) for part in text.strip().split(",")) + 1
 
 
-def _enable(calls: Map, call: SystemCall, *, failed_exec: bool) -> None:
-    at = number(call, platform.machine())
-    if at is not None and (failed_exec or call.kind is not Kind.EXEC):
-        calls.update(at, encoded(call))
+def _enable(loaded: Object, call: SystemCall, arch: str) -> None:
+    native = number(call, arch)
+    if native is None:
+        return
+    loaded.map("calls").update(native, encoded(call, native))
+    for compat in I386[call.event] if arch == "x86_64" else ():
+        loaded.map("compat_calls").update(compat, encoded(call, native))
 
 
-def encoded(call: SystemCall) -> bytes:
-    """The call as `struct call` of the program."""
+def encoded(call: SystemCall, native: int) -> bytes:
+    """The call as `struct call` of the program; `native` is the number that its records carry."""
     strings = [*call.strings, _NONE, _NONE][:2]
     directories = [*call.dirs, _NO_DIRECTORY, _NO_DIRECTORY][:2]
     fd = call.fd if call.fd is not None else _NONE
     address = call.address if call.address is not None else _NONE
     how = call.flags if call.event == "openat2" and call.flags is not None else 0
-    return _CALL.pack(1, call.kind, *strings, *directories, fd, address, call.message, how)
+    return _CALL.pack(1, call.kind, *strings, *directories, fd, address, call.message, how, native)
 
 
 def _set_cgroup(scope: Map, directory: str) -> None:

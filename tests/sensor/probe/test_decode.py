@@ -207,10 +207,11 @@ def test_who_may_write_to_a_program(
 
 
 def test_calls_as_the_program_reads_them() -> None:
-    # enabled, kind, strings, directories, fd, address, message, how
-    assert struct.unpack("=BB2b2bbbBb6x", encoded(BY_EVENT["openat2"])) == (1, 1, 1, -1, 0, -2, -1, -1, 0, 2)
-    assert struct.unpack("=BB2b2bbbBb6x", encoded(BY_EVENT["sendmsg"])) == (1, 3, -1, -1, -2, -2, 0, 1, 1, 0)
-    assert struct.unpack("=BB2b2bbbBb6x", encoded(BY_EVENT["symlink"])) == (1, 2, 0, 1, -2, -1, -1, -1, 0, 0)
+    layout = "=BB2b2bbbBbH4x"  # enabled, kind, strings, directories, fd, address, message, how, number
+    openat2, sendmsg, symlink = [encoded(BY_EVENT[one], 7) for one in ("openat2", "sendmsg", "symlink")]
+    assert struct.unpack(layout, openat2) == (1, 1, 1, -1, 0, -2, -1, -1, 0, 2, 7)
+    assert struct.unpack(layout, sendmsg) == (1, 3, -1, -1, -2, -2, 0, 1, 1, 0, 7)
+    assert struct.unpack(layout, symlink) == (1, 2, 0, 1, -2, -1, -1, -1, 0, 0, 7)
 
 
 @pytest.mark.parametrize(("text", "count"), [("0\n", 1), ("0-3\n", 4), ("0-3,8-11\n", 12)])

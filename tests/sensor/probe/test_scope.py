@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from sensor.event import Event
 from sensor.probe import ProbeError, ProbeOptions
@@ -160,21 +159,3 @@ def test_the_ring_wraps_without_a_loss() -> None:
         probe.close()
     assert len(found) == rounds * each
     assert {file.name for _, file in files(found)} == {"/"}
-
-
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="int 0x80 is x86's")
-def test_a_32_bit_call_is_said_and_never_taken_for_another() -> None:
-    # open of 32-bit programs is 5; 257 is openat, of 64-bit ones only.
-    code = """
-        def call(number):
-            page = mmap.mmap(-1, 4096, prot=7)
-            page.write(b"\\x53\\xb8" + struct.pack("<I", number) + b"\\xcd\\x80\\x5b\\xc3")
-            address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-            return ctypes.CFUNCTYPE(ctypes.c_int)(address)()
-        call(257)
-        call(20)
-        """
-    with Child(code) as child, structlog.testing.capture_logs() as logs:
-        events, _ = watched(ProbeOptions(scope_pid=child.pid), child)
-    assert [one.type for one in events] == ["procexit"]
-    assert [one["event"][:17] for one in logs] == ["a 32-bit program "]
