@@ -68,7 +68,7 @@ def record(recording: Path, pid: int | None, cgroup: str | None, seconds: float 
 @click.argument("recording", type=_PATH, metavar="FILE")
 @config_option
 @allow_inactive_option
-@click.option("--now", is_flag=True, help="Move all times, so that the stream begins now.")
+@click.option("--now", is_flag=True, help="Move all times, so that the stream ends now.")
 def replay(recording: Path, file: Path, allow_inactive: bool, now: bool) -> None:
     """Judge the stream in FILE; alerts carry the times at which it was recorded, as in Falco.
 

@@ -30,7 +30,7 @@ class ReplayProbe:
     """
 
     def __init__(self, file: Path, *, now: bool = False) -> None:
-        """With `now` all times are moved so that the first record is of this moment."""
+        """With `now` all times are moved so that the last record is of this moment."""
         self._file = file
         self._now = now
         self._stream: BinaryIO | None = None
@@ -47,8 +47,8 @@ class ReplayProbe:
             raise ProbeError(f"{self._file}: {error.strerror}") from error
         try:
             header = read_header(self._stream)
+            self.boot_epoch_ns = self._moved(self._stream) if self._now else header.boot_epoch_ns
             self._frames = frames(self._stream)
-            self.boot_epoch_ns = self._moved() if self._now else header.boot_epoch_ns
             self._decoder = Decoder(header.arch, self.boot_epoch_ns)
         except (ProbeError, ValueError) as error:
             self.close()
@@ -77,16 +77,12 @@ class ReplayProbe:
         if self._stream is not None:
             self._stream.close()
 
-    def _moved(self) -> int:
-        """When the recorded machine would have started if its first record were of now."""
-        first: list[bytes | Loss] = []
-        for frame in self._frames:
-            first.append(frame)
-            since_boot: int | None = frame.time_ns if isinstance(frame, Loss) else None
-            if not isinstance(frame, Loss):
+    def _moved(self, stream: BinaryIO) -> int:
+        """When the recorded machine would have started if its last record were of now."""
+        begin, last = stream.tell(), 0
+        with suppress(ProbeError):  # one that is cut is said when it is read
+            for frame in frames(stream):
                 with suppress(CorruptError):
-                    since_boot = time_of(frame)
-            if since_boot is not None:
-                self._frames = itertools.chain(first, self._frames)
-                return time.time_ns() - since_boot
-        return time.time_ns()
+                    last = max(last, frame.time_ns if isinstance(frame, Loss) else time_of(frame))
+        stream.seek(begin)
+        return time.time_ns() - last
