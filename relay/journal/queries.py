@@ -147,9 +147,12 @@ def counts(connection: sqlite3.Connection, since_ns: int, most: int) -> list[int
 
 
 def seq_at(connection: sqlite3.Connection, received_ns: int) -> int:
-    """The first sequence number received at or after this moment."""
+    """The first sequence number received at or after this moment.
+
+    min and max are asked for apart: together SQLite would scan the table for them.
+    """
     low, high = connection.execute(
-        "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) + 1 FROM alert"
+        "SELECT coalesce((SELECT min(seq) FROM alert), 1), coalesce((SELECT max(seq) FROM alert), 0) + 1"
     ).fetchone()
     while low < high:
         middle = (low + high) // 2
