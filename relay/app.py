@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -39,7 +38,7 @@ class Part(Protocol):
 
 
 class Relay:
-    """Everything that runs; `start` and `stop` are called by the application's lifespan."""
+    """Everything that runs; `start` and `stop` are called by the server."""
 
     def __init__(self, config: RelayConfig) -> None:
         general = config.general
@@ -124,18 +123,10 @@ class Application(FastAPI):
 
 
 def create_app(config: RelayConfig) -> Application:
-    """The ASGI application for this configuration."""
+    """The ASGI application for this configuration; its relay is to be started before it is served."""
     relay = Relay(config)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await relay.start()
-        try:
-            yield
-        finally:
-            await relay.stop()
-
-    app = Application(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = Application(docs_url=None, redoc_url=None, openapi_url=None)
     app.relay = relay
     add_probes(app, relay)
     add_ui(app, relay)

@@ -28,6 +28,15 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._relay = relay
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Not as a lifespan: uvicorn would show the traceback of what keeps the relay from starting."""
+        with self.capture_signals():
+            await self._relay.start()
+            try:
+                await super().serve(sockets)
+            finally:
+                await self._relay.stop()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._relay.closing()
         await super().shutdown(sockets)
@@ -53,7 +62,7 @@ def run(config: RelayConfig, log_level: str) -> int:
         loop="uvloop",
         http="httptools",
         ws="none",
-        lifespan="on",
+        lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,

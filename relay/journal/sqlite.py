@@ -30,7 +30,7 @@ from relay.journal.base import (
 )
 from relay.journal.dedup import Dedup
 from relay.journal.lanes import LaneState
-from relay.journal.lock import DataDirLock
+from relay.journal.lock import DataDirError, DataDirLock
 from relay.journal.schema import connect, upgrade
 from relay.journal.writer import Job, Stats, Writer
 
@@ -316,9 +316,15 @@ class Journal:
 
 def _prepare(data_dir: Path) -> tuple[DataDirLock, sqlite3.Connection, int]:
     """Lock the directory, make or upgrade the file; also the highest number ever given."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data_dir.chmod(0o700)
-    lock = DataDirLock(data_dir)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data_dir.chmod(0o700)
+        lock = DataDirLock(data_dir)
+    except PermissionError as error:
+        raise DataDirError(
+            f"{error.filename} cannot be used by user {os.geteuid()}: {error.strerror};"
+            f" it must belong to that user, such as after chown -R {os.geteuid()}:{os.getegid()} {data_dir}"
+        ) from None
     path = data_dir / FILE
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
