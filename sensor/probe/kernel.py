@@ -106,7 +106,8 @@ class Kernel:
         loaded.map("subtree").resize(_SUBTREE if options.scope_pid is not None else 1)
         loaded.load()
         self._configure(loaded)
-        self._ring = Ring(loaded.map("ring").fd, options.ring_bytes)
+        ring = loaded.map("ring")
+        self._ring = Ring(ring.fd, ring.entries)
         self._counts = mmap.mmap(loaded.map("counts").fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
         for program in _PROGRAMS:
             loaded.attach(program)

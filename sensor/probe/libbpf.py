@@ -59,6 +59,7 @@ class Library:
             getattr(self.lib, name).restype = ctypes.c_void_p
         for name in _INTS:
             getattr(self.lib, name).restype = ctypes.c_int
+        self.lib.bpf_map__max_entries.restype = ctypes.c_uint32
         self.lib.bpf_program__attach.restype = ctypes.c_void_p
         self.lib.libbpf_set_print.restype = ctypes.c_void_p
         self.log = Log()
@@ -89,6 +90,11 @@ class Map:
         result = self._lib.bpf_map__set_max_entries(self._pointer, ctypes.c_uint32(entries))
         if result:
             raise ProbeError(f"map {self.name}: {entries} entries are not possible: {os.strerror(-result)}")
+
+    @property
+    def entries(self) -> int:
+        """As many as there are: libbpf rounds a ring up to what the kernel takes."""
+        return int(self._lib.bpf_map__max_entries(self._pointer))
 
     def update(self, key: int, value: bytes) -> None:
         """Write one entry; keys are 32 bits wide. Raises OSError."""

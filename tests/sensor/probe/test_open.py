@@ -143,3 +143,37 @@ def test_the_time_is_that_of_the_event(tmp_path: Path) -> None:
     slack = 50_000_000  # the wall clock may be set while the machine runs
     assert before - slack <= events[0].time_ns <= time.time_ns() + slack
     assert [one.num for one in events] == list(range(1, len(events) + 1))
+
+
+def test_a_directory_that_was_moved_or_removed_meanwhile(tmp_path: Path) -> None:
+    for name in ("moved", "gone"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "moved" / "file").write_text("x")
+    events = seen(f"""
+        os.chdir({str(tmp_path / "moved")!r})
+        os.rename({str(tmp_path / "moved")!r}, {str(tmp_path / "here")!r})
+        os.open("file", os.O_RDONLY)
+        os.chdir({str(tmp_path / "gone")!r})
+        os.rmdir({str(tmp_path / "gone")!r})
+        try: os.open("file", os.O_RDONLY)
+        except OSError: pass
+        """)
+    (_, moved), (event, gone) = files(events)
+    assert moved.name == moved.kernel_path == f"{tmp_path}/here/file"
+    assert (gone.name, event.res) == (f"{tmp_path}/gone/file", -2)
+
+
+def test_mounts_are_crossed_upward(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    (tmp_path / "at" / "inner").mkdir(parents=True)
+    events = seen(f"""
+        assert libc.unshare(0x20000) == 0 and libc.mount(b"", b"/", None, 1 << 18 | 1 << 14, None) == 0
+        for part in ({str(tmp_path / "at")!r}, {str(tmp_path / "at" / "inner")!r}):
+            os.makedirs(part, exist_ok=True)
+            assert libc.mount(b"none", part.encode(), b"tmpfs", 0, None) == 0
+        os.chdir({str(tmp_path / "at" / "inner")!r})
+        os.close(os.open("new", os.O_WRONLY | os.O_CREAT))
+        """)
+    ((_, file),) = files(events)
+    assert file.name == file.kernel_path == f"{tmp_path}/at/inner/new"

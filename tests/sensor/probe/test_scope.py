@@ -134,7 +134,8 @@ def test_what_the_ring_has_no_room_for_is_counted() -> None:
     assert len(events) + lost == count + 1  # the exit, too
 
 
-def test_the_ring_wraps_without_a_loss() -> None:
+@pytest.mark.parametrize("size", [65_536, 70_000])  # a size that the kernel does not take is rounded up
+def test_the_ring_wraps_without_a_loss(size: int) -> None:
     rounds, each = 100, 20
     code = f"""
         for _ in range({rounds}):
@@ -142,7 +143,7 @@ def test_the_ring_wraps_without_a_loss() -> None:
             os.write(1, b"."); os.read(0, 1)
         """
     with Child(code) as child:
-        probe = LiveProbe(ProbeOptions(scope_pid=child.pid, ring_bytes=65_536), 0)
+        probe = LiveProbe(ProbeOptions(scope_pid=child.pid, ring_bytes=size), 0)
         probe.open()
         assert child.process.stdin is not None
         assert child.process.stdout is not None
