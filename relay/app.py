@@ -146,7 +146,7 @@ def add_probes(app: FastAPI, relay: Relay) -> None:
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
-        if relay.journal is None or not relay.ingest.writable:
+        if not await relay.ingest.ready():
             return JSONResponse({"status": "the journal cannot be written"}, status_code=503)
         return JSONResponse({"status": "ok"})
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
+import structlog
 import zstandard
 
 from relay.alert import tolerant_loads
@@ -34,12 +35,14 @@ FULL_WAIT = 5.0
 FULL_PAUSE = 0.25
 RETRY_AFTER = 5
 
+log = structlog.get_logger()
 _JSON = (b"content-type", b"application/json")
 
 
 class Journal(Protocol):
     async def append(self, alerts: Sequence[NewAlert]) -> Sequence[Appended]: ...
     async def refuse(self, body: bytes, reason: str, received_from: str, at_ns: int) -> None: ...
+    async def probe(self) -> None: ...
 
 
 class HttpError(Exception):
@@ -165,7 +168,7 @@ class Ingest:
             try:
                 answers = await self.journal.append(alerts)
             except JournalFullError as error:
-                self.writable = False
+                self._failed(error)
                 if waited >= FULL_WAIT:
                     self.unavailable += len(alerts)
                     raise _unavailable(f"not stored: {error}") from None
@@ -173,7 +176,8 @@ class Ingest:
                 waited += FULL_PAUSE
             else:
                 break
-        self.writable = True
+        if not self.writable:
+            self._works_again()
         for alert, answer in zip(alerts, answers, strict=True):
             if answer.duplicate:
                 self.duplicates += 1
@@ -182,13 +186,35 @@ class Ingest:
                 self.by_priority[alert.priority] += 1
         return answers
 
+    async def ready(self) -> bool:
+        """Whether an alert could be stored now; after a failure it is tried, since no alert may come."""
+        if self.journal is None:
+            return False
+        if not self.writable:
+            try:
+                await self.journal.probe()
+            except JournalFullError:
+                return False
+            self._works_again()
+        return True
+
+    def _failed(self, error: JournalFullError) -> None:
+        """Said once, however many requests wait for it."""
+        if self.writable:
+            log.error("alerts cannot be stored; requests wait, then get 503", why=str(error))
+        self.writable = False
+
+    def _works_again(self) -> None:
+        self.writable = True
+        log.info("alerts can be stored again", unavailable=self.unavailable)
+
     async def _keep(self, body: bytes, reason: str, peer: str) -> None:
         """For a person to look at; a journal that cannot take it must not hide the reason from the sender."""
         if self.journal is not None:
             try:
                 await self.journal.refuse(body, reason, peer, self.clock())
-            except JournalFullError:
-                self.writable = False
+            except JournalFullError as error:
+                self._failed(error)
 
 
 class _GoneError(Exception):

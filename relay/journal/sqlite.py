@@ -238,6 +238,11 @@ class Journal:
     async def refuse(self, body: bytes, reason: str, received_from: str, at_ns: int) -> None:
         await self._submit(call=lambda db: _refuse(db, (at_ns, received_from, reason, body[:REFUSED_BYTES])))
 
+    async def probe(self) -> None:
+        """Write something small, to see whether it can be done. Raises JournalFullError."""
+        newest = self._newest
+        await self._submit(call=lambda db: db.execute("UPDATE high_water SET seq = max(seq, ?)", (newest,)))
+
     async def refused(self, limit: int) -> Sequence[Mapping[str, object]]:
         return await self._read(queries.refused, limit)
 

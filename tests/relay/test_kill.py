@@ -6,9 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.relay.process import free_port, ready, start
 
 CONNECTIONS = 32
 
@@ -51,31 +50,6 @@ def sink() -> Iterator[tuple[type[Sink], int]]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(config: Path) -> subprocess.Popen[bytes]:
-    with (config.parent / "log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "relay.cli", "serve", "-c", str(config)], stdout=log, stderr=log
-        )
-
-
-async def ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    async with httpx.AsyncClient() as http:
-        while process.poll() is None:
-            try:
-                if (await http.get(f"{url}/readyz")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.05)
-    raise AssertionError(f"the relay ended with {process.returncode}")
 
 
 async def post_until_it_dies(url: str, worker: int, answered: set[str], enough: asyncio.Event) -> None:
