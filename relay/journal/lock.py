@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+MOUNTS = Path("/proc/self/mounts")
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph"}
 
 
@@ -18,8 +19,8 @@ class DataDirError(RuntimeError):
 class DataDirLock:
     """Holds `lock` in the directory until released or the process ends."""
 
-    def __init__(self, data_dir: Path) -> None:
-        kind = filesystem(data_dir)
+    def __init__(self, data_dir: Path, mounts: Path = MOUNTS) -> None:
+        kind = filesystem(data_dir, mounts)
         if kind in _REMOTE:
             raise DataDirError(
                 f"{data_dir} is on {kind}: SQLite's locks and syncs are not safe there; use a local disk"
@@ -48,11 +49,11 @@ def _described(holder: str) -> str:
         return "another process"
 
 
-def filesystem(path: Path) -> str:
-    """The type of the file system that holds `path`, as /proc/self/mounts names it."""
+def filesystem(path: Path, mounts: Path = MOUNTS) -> str:
+    """The type of the file system that holds `path`, as the list of mounts names it."""
     target = os.path.realpath(path)
     best, kind = "", ""
-    for line in Path("/proc/self/mounts").read_text(errors="replace").splitlines():
+    for line in mounts.read_text(errors="replace").splitlines():
         _, mount, fstype, *_ = line.split(" ")
         mount = mount.replace("\\040", " ")
         inside = target == mount or target.startswith(mount.rstrip("/") + "/")

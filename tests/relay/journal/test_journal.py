@@ -18,6 +18,7 @@ from relay.alert import PRIORITIES
 from relay.journal import DataDirError, Journal, SchemaError
 from relay.journal.base import Depth, Filter, Lane, Settlement, State
 from relay.journal.dedup import GATHERED
+from relay.journal.lock import DataDirLock
 from tests.relay.journal.alerts import NOW, new_alert
 
 LANE = Lane("hook", 4)
@@ -250,6 +251,23 @@ async def test_files_are_for_the_owner_only(journal: Journal) -> None:
 async def test_a_second_opener_is_told_who_holds_it(journal: Journal) -> None:
     with pytest.raises(DataDirError, match=f"in use by process {os.getpid()} since 2"):
         await Journal.open(journal.data_dir)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mount", "refused"),
+    [("nfs4", "", True), ("cifs", "/data", True), ("ext4", "", False), ("nfs", "/data/below", False)],
+)
+def test_a_remote_file_system_is_refused(tmp_path: Path, kind: str, mount: str, refused: bool) -> None:
+    folder = tmp_path / "my files"
+    (folder / "data").mkdir(parents=True)
+    mounts = tmp_path / "mounts"
+    shown = str(folder).replace(" ", "\\040")
+    mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {shown}{mount} {kind} rw 0 0\n")
+    if refused:
+        with pytest.raises(DataDirError, match=f"is on {kind}: .* use a local disk"):
+            DataDirLock(folder / "data", mounts)
+    else:
+        DataDirLock(folder / "data", mounts).release()
 
 
 async def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
