@@ -18,6 +18,7 @@ typedef __u8 u8; typedef __u16 u16; typedef __u32 u32; typedef __u64 u64; typede
 #define NULL ((void *)0)
 enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_CGROUP_ARRAY = 8, BPF_MAP_TYPE_RINGBUF = 27 };
 enum { BPF_F_MMAPABLE = 1024, BPF_ANY = 0 };
+enum bpf_func_id { BPF_FUNC_get_current_task_btf = 158 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct pt_regs { unsigned long orig_ax, di, si, dx, r10, r8, r9, bx, cx, bp; };

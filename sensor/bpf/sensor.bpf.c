@@ -530,11 +530,16 @@ static __always_inline void add_address(struct scratch *s, struct call *call)
 		add_bytes(from, size, T_ADDR, 1);
 }
 
-static __always_inline int is_compat(struct task_struct *task)
+/* Every system call of the machine comes here first: plain loads through typed pointers cost next to nothing. */
+static __always_inline int is_compat(void)
 {
 	if (bpf_core_field_exists(struct pt_regs___arm64, orig_x0))
-		return (BPF_CORE_READ(task, thread_info.flags) & (1 << 22)) != 0; /* TIF_32BIT */
-	return (BPF_CORE_READ(task, thread_info.status) & 2) != 0; /* TS_COMPAT: int 0x80 of a 64-bit program, too */
+		return (BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.flags) & (1 << 22)) != 0;
+	/* TS_COMPAT; int 0x80 of a 64-bit program sets it, too */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+		return (bpf_get_current_task_btf()->thread_info.status & 2) != 0;
+	struct task_struct *task = (void *)bpf_get_current_task(); /* before 5.11 */
+	return (BPF_CORE_READ(task, thread_info.status) & 2) != 0;
 }
 
 SEC("tp_btf/sys_exit")
@@ -544,12 +549,11 @@ int on_sys_exit(u64 *ctx)
 	s64 ret = ctx[1];
 	u32 nr, abi = NATIVE;
 	struct call *call;
-	struct task_struct *task = (void *)bpf_get_current_task();
 	if (bpf_core_field_exists(struct pt_regs___arm64, orig_x0))
-		nr = BPF_CORE_READ((struct pt_regs___arm64 *)regs, syscallno);
+		nr = ((struct pt_regs___arm64 *)regs)->syscallno;
 	else
-		nr = BPF_CORE_READ(regs, orig_ax);
-	if (is_compat(task)) { /* its numbers mean other calls: never read as ours */
+		nr = regs->orig_ax;
+	if (is_compat()) { /* its numbers mean other calls: never read as ours */
 		if (bpf_core_field_exists(struct pt_regs___arm64, orig_x0)) {
 			struct counters *c = counters();
 			if (c && watched())
@@ -575,6 +579,7 @@ int on_sys_exit(u64 *ctx)
 		return 0;
 	if (!watched() || (call->kind == K_EXEC && ret >= 0))
 		return 0;
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct scratch *s = begin(R_SYSCALL, task, NULL);
 	if (!s)
 		return 0;
