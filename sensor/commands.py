@@ -83,6 +83,7 @@ def _ended(body: Callable[[], None]) -> int:
 
 
 def _run(file: Path, *, allow_inactive: bool) -> None:
+    stop = _until_told()
     config = _configured(file)
     host = live_host()
     prepared = _prepare(config, host, allow_inactive=allow_inactive)
@@ -91,7 +92,6 @@ def _run(file: Path, *, allow_inactive: bool) -> None:
         heartbeat = health.Heartbeat(health.default_file())
     except OSError as error:
         raise RefusedError(FAILED, str(error)) from error
-    stop = _until_told()
     _open(probe)
     for one in check_wanted():
         log.warning("less is known", why=one)
@@ -101,12 +101,13 @@ def _run(file: Path, *, allow_inactive: bool) -> None:
 
 
 def _replay(recording: Path, file: Path, *, allow_inactive: bool, now: bool) -> None:
+    stop = _until_told()
     config = _configured(file)
     probe = ReplayProbe(recording, now=now)
     _open(probe)
     prepared = _prepare(config, recorded_host(probe.boot_epoch_ns), allow_inactive=allow_inactive)
     _say(prepared, recording=str(recording))
-    prepared.sensor(probe).run(_until_told(), until_empty=True)
+    prepared.sensor(probe).run(stop, until_empty=True)
 
 
 def _configured(file: Path) -> SensorConfig:
@@ -184,11 +185,12 @@ def _until_told() -> threading.Event:
 
 def _record(recording: Path, options: ProbeOptions, seconds: float | None) -> None:
     configure()
+    stop = _until_told()
     recorder = Recorder(recording, options)
     _open(recorder)
     log.info("recording", file=str(recording), seconds=seconds)
     try:
-        recorder.run(_until_told(), seconds)
+        recorder.run(stop, seconds)
     except OSError as error:
         raise RefusedError(FAILED, f"{recording}: {error.strerror}") from error
     log.info("recorded", file=str(recording), events=recorder.records, lost=recorder.lost)
