@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 
+from relay.server import HTTP
+
 Message = dict[str, Any]
 
 
@@ -23,12 +25,4 @@ async def app(
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app,
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-        lifespan="off",
-    )
+    uvicorn.run(app, port=int(sys.argv[1]), lifespan="off", **HTTP)

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 import uvicorn
@@ -18,6 +19,19 @@ from relay.config import RelayConfig
 from relay.journal import DataDirError, SchemaError
 
 START_ERROR = 3
+HTTP: dict[str, Any] = {
+    "loop": "uvloop",
+    "http": "httptools",
+    "ws": "none",
+    "access_log": False,
+    "log_config": None,
+    "server_header": False,
+    "date_header": False,
+    "proxy_headers": False,
+    "timeout_keep_alive": 75,
+    "timeout_graceful_shutdown": 5,
+}
+"""uvicorn's settings; the bare application of the benchmarks has the same."""
 log = structlog.get_logger()
 
 
@@ -38,6 +52,7 @@ class Server(uvicorn.Server):
                 await self._relay.stop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log.info("stopping: what is under way is finished, the rest stays in the journal")
         self._relay.closing()
         await super().shutdown(sockets)
 
@@ -56,21 +71,7 @@ def run(config: RelayConfig, log_level: str) -> int:
     logs.configure(log_level)
     app = create_app(config)
     settings = uvicorn.Config(
-        app,
-        host=config.listen.host,
-        port=config.listen.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-        backlog=2048,
+        app, host=config.listen.host, port=config.listen.port, lifespan="on", backlog=2048, **HTTP
     )
     try:
         server = Server(settings, app.relay)
@@ -82,4 +83,6 @@ def run(config: RelayConfig, log_level: str) -> int:
         return error.code if isinstance(error.code, int) else START_ERROR
     except KeyboardInterrupt:
         return 0
+    if server.started:
+        log.info("stopped", accepted=app.relay.ingest.accepted)
     return 0 if server.started else START_ERROR
