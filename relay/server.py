@@ -71,7 +71,7 @@ def run(config: RelayConfig, log_level: str) -> int:
     logs.configure(log_level)
     app = create_app(config)
     settings = uvicorn.Config(
-        app, host=config.listen.host, port=config.listen.port, lifespan="on", backlog=2048, **HTTP
+        app, host=config.listen.host, port=config.listen.port, lifespan="off", backlog=2048, **HTTP
     )
     try:
         server = Server(settings, app.relay)
