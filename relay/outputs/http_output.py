@@ -69,7 +69,11 @@ class HttpOutput(ABC, Generic[S]):
 
     def classify(self, response: Response, batch: Batch) -> Sequence[Outcome]:
         """One outcome for each alert that the request carried; `batch` has only these."""
-        return [by_status(response, url_is_target=True)] * len(batch.alerts)
+        outcome = by_status(response, url_is_target=True)
+        if isinstance(outcome, Rejected) and len(batch.alerts) > 1:
+            # One alert may have spoiled it for its neighbours: sent in parts, the bad one is found.
+            outcome = TooLarge(f"{outcome.why} for one of the batch", outcome.reply)
+        return [outcome] * len(batch.alerts)
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
         """Send the requests one after another, all within `timeout`; nothing more after a fault.
