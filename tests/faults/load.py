@@ -112,7 +112,7 @@ class Load:
             "time": "2026-10-09T23:31:56.746609046Z",
             "source": "syscall",
             "output": "something happened " + "x" * self._random.randrange(600),
-            "output_fields": {"proc.name": "cat"},
+            "output_fields": {"proc.name": "cat", "n": uuid},
         }
         return json.dumps(alert).encode()
 
