@@ -38,6 +38,29 @@ class SystemClock:
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
+STEP_NS = 5 * 10**9
+"""A wall clock that has moved so much against the monotonic one was set (or the machine was asleep)."""
+
+
+class StepWatch:
+    """Notices that the wall clock was set: what was noted on it before has to move with it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = self._now()
+
+    def _now(self) -> int:
+        return self._clock.time_ns() - int(self._clock.monotonic() * 1e9)
+
+    def step_ns(self) -> int:
+        """By how much it was set since this was last asked; 0: not at all."""
+        step = self._now() - self._offset
+        if abs(step) < STEP_NS:
+            return 0
+        self._offset += step
+        return step
+
+
 class TimeLimit:
     """`async with TimeLimit(clock, seconds)`: what is inside is cancelled after that; then TimeoutError."""
 

@@ -74,6 +74,13 @@ class LaneBuffer:
             one.next_try_ns = -1  # under way
         return taken
 
+    def shift(self, step_ns: int) -> None:
+        """The wall clock was set: what waits goes on waiting as long as it would have."""
+        for one in self.open.values():
+            one.first_try_ns += step_ns
+            if one.next_try_ns >= 0:
+                one.next_try_ns += step_ns
+
     def next_due_ns(self) -> int | None:
         times = [one.next_try_ns for one in self.open.values() if one.next_try_ns >= 0]
         return min(times, default=None)

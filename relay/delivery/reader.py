@@ -11,6 +11,7 @@ from relay.alert import PRIORITIES, Alert
 from relay.delivery.clock import Clock
 from relay.delivery.lanes import LaneBuffer, Open
 from relay.delivery.recorder import Recorder
+from relay.delivery.retry import LONGEST
 from relay.journal.base import Lane, Log, Settlement, State
 
 AT_ONCE = 256
@@ -58,7 +59,9 @@ class Reader:
                 # The time the relay was down does not count as trying.
                 down = max(0, now_ns - one.next_try_ns)
                 first_ns = min(now_ns, one.first_try_ns + down)
-                buffer.open[one.seq] = Open(one.seq, one.attempts, first_ns, one.next_try_ns)
+                # No wait is longer than that: it was noted on a clock that was ahead.
+                next_ns = min(one.next_try_ns, now_ns + int(LONGEST * 1e9))
+                buffer.open[one.seq] = Open(one.seq, one.attempts, first_ns, next_ns)
             self.lanes.append(buffer)
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._feed())]
 

@@ -13,7 +13,7 @@ import structlog
 
 from relay.alert import Alert
 from relay.delivery import sending
-from relay.delivery.clock import Clock, SystemClock, Timer, finish
+from relay.delivery.clock import Clock, StepWatch, SystemClock, Timer, finish
 from relay.delivery.health import Health
 from relay.delivery.lanes import LaneBuffer, Open, Turns, Work
 from relay.delivery.pace import Bucket, Paces
@@ -52,6 +52,7 @@ class Worker:
         self.tally = Tally()
         self._log = journal
         self._clock: Clock = clock or SystemClock()
+        self._steps = StepWatch(self._clock)
         self._rng = rng or random.Random()  # noqa: S311 jitter
         self._retry_for_ns = int(retry_for * 1e9)
         self._health = Health(self._rng.uniform, since_ns=self._clock.time_ns())
@@ -125,6 +126,7 @@ class Worker:
             return None
         if self._in_flight + self._recorder.unwritten >= self.output.limits.concurrency:
             return None  # a crash may repeat no more than that
+        self._follow_clock()
         now = self._clock.monotonic()
         health = self._health
         if not health.allowed(self._in_flight, self.output.limits.concurrency, now):
@@ -142,6 +144,13 @@ class Worker:
             self._bucket.take(self.output.name)
         self._in_flight += 1
         return self._take(self._turns.choose(ready))
+
+    def _follow_clock(self) -> None:
+        step = self._steps.step_ns()
+        if step:
+            self._health.paused_at_ns += step
+            for lane in self._reader.lanes:
+                lane.shift(step)
 
     def _ready(self) -> list[LaneBuffer]:
         """Lanes that have something to send, most urgent first."""
@@ -224,6 +233,7 @@ class Worker:
     # Afterwards
 
     def _finish(self, work: Work, alerts: Sequence[Alert], outcomes: Sequence[Outcome]) -> None:
+        self._follow_clock()
         now_ns = self._clock.time_ns()
         retried = {one.seq: one for one in work.retries}
         if outcomes:

@@ -40,11 +40,16 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._wall_ns = START_NS
         self._timers: list[FakeTimer] = []
         self._numbers = itertools.count()
 
     def time_ns(self) -> int:
-        return START_NS + round(self.now * 1e9)
+        return self._wall_ns + round(self.now * 1e9)
+
+    def set_wall(self, seconds: float) -> None:
+        """Move the wall clock only."""
+        self._wall_ns += round(seconds * 1e9)
 
     def monotonic(self) -> float:
         return self.now

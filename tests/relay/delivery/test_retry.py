@@ -283,3 +283,32 @@ async def test_a_fault_in_an_output_is_a_retry_and_says_no_secret(
     said = capsys.readouterr()
     assert "s3cr3t" not in said.out + said.err + str(journal.fates)
     assert "must not" in said.out + said.err
+
+
+@pytest.mark.parametrize("hours", [-24, 24 * 365], ids=["back", "on"])
+async def test_a_wall_clock_that_is_set_changes_no_wait(
+    journal: MemoryLog, clock: FakeClock, begin: Begin, hours: int
+) -> None:
+    """Neither waits an alert for hours, nor is it given up as if it had been tried for hours."""
+    answers = iter([Retry("HTTP 500"), Retry("HTTP 500")])
+    output = ScriptedOutput(clock, lambda batch: [next(answers, Delivered())])
+    journal.put()
+    await begin(output)
+    assert journal.states() == {1: State.RETRYING}
+    clock.set_wall(hours * 3600.0)
+    await clock.advance(10.0)
+    assert len(output.sent) == 3
+    assert journal.states() == {1: State.DELIVERED}
+
+
+async def test_a_wall_clock_that_was_ahead_when_the_relay_ended(
+    journal: MemoryLog, clock: FakeClock, begin: Begin
+) -> None:
+    answers = iter([Retry("HTTP 500")])
+    journal.put()
+    first = await begin(ScriptedOutput(clock, lambda batch: [next(answers, Delivered())]))
+    await first.stop()
+    clock.set_wall(-24 * 3600.0)
+    await begin(ScriptedOutput(clock))
+    await clock.advance(LONGEST + 1.0)
+    assert journal.states() == {1: State.DELIVERED}
