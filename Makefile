@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RELAY_CONFIG ?= config/relay.yaml
 SENSOR_CONFIG ?= config/sensor.yaml
+SOAK_MINUTES ?= 20
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-deploy image lint types check bpf bpf-check servers bench lock screenshots clean help
+.PHONY: run test test-deploy faults image lint types check bpf bpf-check servers bench soak lock screenshots clean help
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -31,6 +32,10 @@ image:  ## build the container image
 test-deploy: $(STAMP)  ## bring the compose file up for real; needs root and Docker
 	$(BIN)/python -m pytest -m deploy tests/deploy
 
+faults: $(STAMP)  ## a hundred kills and every other fault, with a log that shows each; some need root
+	sh scripts/system_packages.sh test
+	FAULTS=full PYTHONUNBUFFERED=1 nice $(BIN)/python -m pytest -s -v tests/faults
+
 lint: $(STAMP)  ## ruff: format and rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -50,6 +55,9 @@ bpf-check: $(STAMP)  ## build the BPF object again and compare instructions, map
 
 bench: $(STAMP)  ## ingest, delivery and memory, beside their baselines
 	$(BIN)/python -m benchmarks.relay
+
+soak: $(STAMP)  ## half the maximum rate for SOAK_MINUTES (20): what grows?
+	$(BIN)/python -m benchmarks.soak --minutes $(SOAK_MINUTES)
 
 screenshots: $(STAMP)  ## the pictures of the dashboard in docs/images
 	sh scripts/system_packages.sh test

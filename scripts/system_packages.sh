@@ -14,6 +14,8 @@ run) libbpf || want libbpf1 ;;
 test)
     libbpf || want libbpf1
     has strace || want strace
+    has curl || want curl
+    has openssl || want openssl
     has chromium || has chromium-browser || has google-chrome || want chromium
     has prometheus-alertmanager || has alertmanager || want prometheus-alertmanager
     ;;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -30,3 +31,16 @@ def proof(request: pytest.FixtureRequest) -> Callable[[str], None]:
         print(f"  {name}: {text}", flush=True)
 
     return say
+
+
+def cannot(why: str) -> None:
+    """This machine lacks something: skip, or fail where everything is demanded."""
+    if os.environ.get("SERVERS") == "required":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def needs(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            cannot(f"{program} is not installed")

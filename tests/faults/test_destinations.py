@@ -17,6 +17,7 @@ import pytest
 from relay.delivery.status import WorkerState
 from relay.journal.base import State
 from tests.faults import sink as sinks
+from tests.faults.conftest import needs
 from tests.faults.kept import Kept, read_journal
 from tests.faults.load import Load
 from tests.faults.process import FAILING, RelayProcess, webhook
@@ -181,6 +182,7 @@ async def test_one_alert_of_a_batch_is_not_valid(scene: Scene, type_: str) -> No
 @pytest.mark.timeout(90)
 async def test_a_certificate_that_nobody_vouches_for(scene: Scene, tmp_path: Path) -> None:
     """It is parked, and says so; when the configuration trusts the certificate everything arrives."""
+    needs("openssl")
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from relay.journal.base import State
 from tests.faults import sink as sinks
+from tests.faults.conftest import needs
 from tests.faults.kept import read_journal
 from tests.faults.process import RelayProcess, webhook
 from tests.faults.sink import Sink
@@ -73,8 +73,7 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
 async def test_what_curl_sends_again_is_kept_once(
     tmp_path: Path, proof: Callable[[str], None], with_uuid: bool
 ) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    needs("curl")
     server = Sink(sinks.ok)
     await server.listen()
     relay = RelayProcess(tmp_path, {"well": webhook(server.url())})
