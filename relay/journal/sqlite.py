@@ -86,6 +86,7 @@ class Journal:
         self._path = writer.path
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
         self._local = threading.local()
+        self._reading: list[sqlite3.Connection] = []  # one a reader's thread
         self._incoming: list[Job] = []
         self._queued_bytes = 0
         self._room = asyncio.Event()
@@ -131,8 +132,10 @@ class Journal:
     async def close(self) -> None:
         """Commit what was handed over, and give the directory free."""
         self._hand_over()
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._reading:
+            connection.close()  # the writer's is the last: it brings the log into the file and removes it
         await asyncio.to_thread(self._writer.stop)
-        self._readers.shutdown(wait=True)
         self._lock.release()
 
     @property
@@ -314,6 +317,7 @@ class Journal:
             connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
             if connection is None:
                 connection = self._local.connection = connect(self._path, read_only=True)
+                self._reading.append(connection)
             return function(connection, *args)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
@@ -332,7 +336,8 @@ def _prepare(data_dir: Path) -> tuple[DataDirLock, sqlite3.Connection, int]:
         ) from None
     path = data_dir / FILE
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not path.exists():  # to close a file that SQLite has open would give up its locks (POSIX)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = connect(path)
         upgrade(connection, path)
         (newest,) = connection.execute(

@@ -326,3 +326,14 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None
     assert failed >= 1
     assert good + failed == 400
     assert stored == good
+
+
+async def test_close_leaves_nothing_open_and_no_log_behind(tmp_path: Path) -> None:
+    """A reader that stayed open would go on in an index that the next process has thrown away."""
+    journal = await Journal.open(tmp_path / "data")
+    await journal.append([new_alert(1)])
+    await asyncio.gather(*(journal.alerts(Filter(), before=None, limit=10) for _ in range(6)))
+    await journal.close()
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [link for link in links if str(tmp_path) in str(link.readlink())]
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"journal.db", "lock"}
