@@ -102,9 +102,11 @@ def _shrunk(alert: Alert) -> bytes:
     shape = alert.as_dict()
     fields = list(alert.output_fields.items())[:SHRUNK_FIELDS]
     shown = {cut(key, 128): _short(value) for key, value in fields}
-    known = {name: shape[name] for name in ("uuid", "hostname", "priority", "rule", "source", "time")}
+    known = {name: cut(shape[name], SHRUNK_VALUE) for name in ("hostname", "priority", "rule", "source")}
     tags = [cut(tag, 128) for tag in alert.tags[:SHRUNK_FIELDS]]
     short = known | {
+        "uuid": alert.id,
+        "time": shape["time"],
         "output": cut(alert.output, SHRUNK_OUTPUT),
         "output_fields": shown,
         "tags": tags,
