@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -48,6 +49,11 @@ class Running:
     def threads(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
 
+    @property
+    def private(self) -> float:
+        resident, shared = Path(f"/proc/{self.pid}/statm").read_text().split()[1:3]
+        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
     def megabytes(self, name: str) -> float:
         path = self.data / name
         return path.stat().st_size / 1e6 if path.exists() else 0.0
@@ -63,6 +69,7 @@ class Sample:
     p50: float  # ms
     p99: float
     resident: float  # MB
+    private: float  # MB of it: without the pages of the journal that are mapped
     files: int
     threads: int
     wal: float  # MB
@@ -154,6 +161,7 @@ def soak(run: Running, rate: float, minutes: float, every: float) -> tuple[list[
             now["ms"].get("p50", 0.0),
             now["ms"].get("p99", 0.0),
             resident(run.pid),
+            run.private,
             run.open_files,
             run.threads,
             run.megabytes("journal.db-wal"),
@@ -162,7 +170,7 @@ def soak(run: Running, rate: float, minutes: float, every: float) -> tuple[list[
         samples.append(one)
         print(
             f"{one.minute:6.1f} {one.answered:11.0f} {one.delivered:11.0f} {one.p50:6.1f} {one.p99:7.1f}"
-            f" {one.resident:5.0f} {one.files:5} {one.threads:5} {one.wal:6.1f}",
+            f" {one.resident:5.0f} {one.private:4.0f} {one.files:5} {one.threads:5} {one.wal:6.1f}",
             flush=True,
         )
     count += arrived(run, sent * len(WELL) - count)[0]
@@ -179,6 +187,7 @@ def report(samples: Sequence[Sample]) -> str:
         ("p50", "ms"),
         ("p99", "ms"),
         ("resident", "MB"),
+        ("private", "MB"),
         ("files", ""),
         ("threads", ""),
         ("wal", "MB"),
