@@ -44,7 +44,9 @@ TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=400) | st.sa
     TEXT,
     TEXT,
     TEXT,
-    st.dictionaries(TEXT, TEXT | st.none() | st.integers() | st.lists(TEXT, max_size=3), max_size=60),
+    st.dictionaries(
+        TEXT, TEXT | st.none() | st.integers(-(2**63), 2**63 - 1) | st.lists(TEXT, max_size=3), max_size=60
+    ),
     st.lists(TEXT, max_size=5),
     st.booleans(),
 )
