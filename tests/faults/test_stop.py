@@ -24,6 +24,7 @@ async def test_sigterm_under_load(tmp_path: Path, full: bool, proof: Callable[[s
         await server.listen()
     outputs = {name: webhook(server.url(), concurrency=4) for name, server in servers.items()}
     outputs["failing"] |= FAILING
+    outputs["hanging"] |= {"timeout": "15s" if full else "2s"}  # longer than the relay waits at its end
     relay = RelayProcess(tmp_path, outputs)
     load = Load(relay.port)
     load.start()
@@ -56,7 +57,7 @@ async def test_a_second_signal_does_not_lose_anything(tmp_path: Path, proof: Cal
     """Impatience: SIGTERM twice, SIGINT behind it. What was answered is kept."""
     server = Sink(sinks.hang)
     await server.listen()
-    relay = RelayProcess(tmp_path, {"hanging": webhook(server.url(), concurrency=4)})
+    relay = RelayProcess(tmp_path, {"hanging": webhook(server.url(), concurrency=4, timeout="2s")})
     load = Load(relay.port)
     load.start()
     await relay.start()
