@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.other_users import skip_unless_others_can_run
 
 
 @contextmanager
@@ -52,8 +51,8 @@ def test_a_second_relay_on_the_same_directory_is_told_who_holds_it(tmp_path: Pat
         assert first.wait(60) == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_a_directory_of_another_user_is_said_with_what_to_do(tmp_path: Path) -> None:
+    skip_unless_others_can_run()
     config = config_in(tmp_path)
     (tmp_path / "data").mkdir(mode=0o777)
     (tmp_path / "data").chmod(0o777)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sensor.probe.requirements import Facts, check_requirements, gather, problems, wanting
+from tests.other_users import skip_unless_others_can_run
 
 ALL = 1 << 39 | 1 << 38 | 1 << 19 | 1 << 2
 GOOD = Facts(
@@ -136,8 +137,7 @@ def sensor(public: Path, capabilities: int) -> subprocess.Popen[bytes]:
 
 def ran(public: Path, capabilities: int) -> tuple[int, bytes, bytes]:
     """Exit code, alerts and log of a run during which the marked file was read."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can give capabilities away")
+    skip_unless_others_can_run()
     (public / "nobody").mkdir()
     os.chown(public / "nobody", 65534, 65534)
     process = sensor(public, capabilities)
