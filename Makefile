@@ -7,7 +7,7 @@ SENSOR_CONFIG ?= config/sensor.yaml
 SOAK_MINUTES ?= 20
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-deploy faults image lint types check bpf bpf-check servers bench soak lock screenshots clean help
+.PHONY: run test test-deploy faults image lint types check bpf bpf-check bench soak lock screenshots clean help
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
