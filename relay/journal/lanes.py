@@ -42,7 +42,7 @@ class LaneState:
 
     lane: Lane
     cursor: int
-    waiting: int  # alerts past the cursor that are not settled, also those not read yet
+    balance: int  # with what the journal has appended to the priority since its start: how many wait
     order: list[int] = field(default_factory=list)
     start: int = 0  # order[:start] is settled and below the cursor
     closed: set[int] = field(default_factory=set)
@@ -82,7 +82,7 @@ class LaneState:
             had_row = one.seq in self.open
             self.open.discard(one.seq)
             self.closed.add(one.seq)
-            self.waiting -= 1
+            self.balance -= 1
             if not had_row and (one.state is State.NOT_ROUTED or _plain(one)):
                 plain[one.seq] = one
             else:

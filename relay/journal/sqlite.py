@@ -218,11 +218,13 @@ class Journal:
 
     async def depth(self, output: str) -> Depth:
         states = [await self._lane(Lane(output, priority)) for priority in range(len(PRIORITIES))]
-        waiting = sum(state.waiting for state in states)
-        if not waiting:
+        waiting = [state.balance + count for state, count in zip(states, self._appended, strict=True)]
+        if not any(waiting):
             return Depth(0, None)
-        firsts = [(state.lane.priority, state.cursor) for state in states if state.waiting]
-        return Depth(waiting, await self._read(queries.oldest_unsettled, firsts))
+        firsts = [
+            (state.lane.priority, state.cursor) for state, count in zip(states, waiting, strict=True) if count
+        ]
+        return Depth(sum(waiting), await self._read(queries.oldest_unsettled, firsts))
 
     async def generation(self, output: str, routing: Mapping[str, str]) -> Generation:
         mine = [generation for generation in self._generations if generation.output == output]
@@ -289,9 +291,6 @@ class Journal:
             self._by_priority[new.priority] = answer.seq
             self._appended[new.priority] += 1
             self._tails[new.priority].add(_alert(new, answer), TAIL_BYTES // len(PRIORITIES))
-            for state in self._lanes.values():
-                if state.lane.priority == new.priority:
-                    state.waiting += 1
 
     async def _lane(self, lane: Lane) -> LaneState:
         state = self._lanes.get(lane)
@@ -307,8 +306,7 @@ class Journal:
     async def _load(self, lane: Lane) -> LaneState:
         newest, appended = self._newest, self._appended[lane.priority]
         cursor, beyond, order, closed, opened = await self._read(queries.lane_numbers, lane, newest)
-        beyond += self._appended[lane.priority] - appended  # what came while it was counted
-        state = LaneState(lane, cursor, beyond - len(closed), order, 0, closed, opened)
+        state = LaneState(lane, cursor, beyond - len(closed) - appended, order, 0, closed, opened)
         self._lanes[lane] = state
         return state
 
