@@ -53,8 +53,9 @@ bpf-check: $(STAMP)  ## build the BPF object again and compare instructions, map
 	sh scripts/system_packages.sh bpf
 	$(BIN)/python scripts/check_bpf.py
 
-bench: $(STAMP)  ## ingest, delivery and memory, beside their baselines
+bench: $(STAMP)  ## ingest, delivery, memory and rules, beside their baselines
 	$(BIN)/python -m benchmarks.relay
+	$(BIN)/python -m benchmarks.rules
 
 soak: $(STAMP)  ## half the maximum rate for SOAK_MINUTES (20): what grows?
 	$(BIN)/python -m benchmarks.soak --minutes $(SOAK_MINUTES)
