@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from relay import metrics, outputs, routing
-from relay.alert import Alert
-from relay.config import RelayConfig
+from relay import metrics, routing
+from relay.config import ConfigError, RelayConfig
 from relay.delivery import Status, SystemClock, Worker
-from relay.delivery.pace import Paces
+from relay.fleet import Fleet, summary
 from relay.ingest import Ingest
 from relay.journal import Journal
-from relay.journal.base import Depth, Generation
-from relay.render import rfc3339
+from relay.journal.base import Depth
+from relay.own import own_alert, tell
+from relay.reload import Reloader
 from relay.ui import add_ui
 
 DRAIN_SECONDS = 10.0
@@ -34,6 +33,7 @@ class Part(Protocol):
 
     async def start(self) -> None: ...
     def closing(self) -> None: ...  # no request is taken any more; those under way should end soon
+    def follow(self, config: RelayConfig) -> None: ...  # another configuration is in force
     async def stop(self) -> None: ...
 
 
@@ -46,8 +46,13 @@ class Relay:
         self.clock = SystemClock()
         self.ingest = Ingest(general.custom_fields, general.ingest.allow_anonymous)
         self.journal: Journal | None = None
-        self.workers: list[Worker] = []
-        self.parts: list[Part] = []
+        self.fleet = Fleet(self.clock)
+        self.reloader = Reloader(config, self.clock, self._take, self._refused)
+        self.parts: list[Part] = [self.reloader]
+
+    @property
+    def workers(self) -> dict[str, Worker]:
+        return self.fleet.workers
 
     async def start(self) -> None:
         """Open the journal and start a worker for each output. Raises what Journal.open raises."""
@@ -55,17 +60,10 @@ class Relay:
             self.config.data_dir, judge=routing.judge, dedup_window_s=self.config.general.dedup_window
         )
         self.journal = journal
-        paces = Paces()
         try:
-            for name, settings in self.config.outputs.items():
-                output = outputs.create(name, settings, self.config.general.public_url)
-                await journal.generation(name, routing.Routing.of(settings).as_text())
-                why_not = routed([one for one in await journal.generations() if one.output == name])
-                worker = Worker(
-                    output, journal, why_not, retry_for=settings.retry_for, clock=self.clock, paces=paces
-                )
-                await worker.start()
-                self.workers.append(worker)
+            change = await self.fleet.become(self.config, journal)
+            if change.failed:
+                raise OSError("; ".join(f"output {name}: {why}" for name, why in change.failed.items()))
             for part in self.parts:
                 await part.start()
         except BaseException:
@@ -78,7 +76,7 @@ class Relay:
         """Take nothing more, finish what is under way, leave the rest in the journal."""
         self.ingest.journal = None
         await asyncio.gather(*(part.stop() for part in self.parts))
-        await asyncio.gather(*(worker.stop(DRAIN_SECONDS) for worker in self.workers))
+        await self.fleet.stop(DRAIN_SECONDS)
         if self.journal is not None:
             await self.journal.close()
 
@@ -86,26 +84,36 @@ class Relay:
         for part in self.parts:
             part.closing()
 
+    async def _take(self, config: RelayConfig) -> None:
+        """Put another configuration in force, without a pause for what it does not change."""
+        assert self.journal is not None
+        change = await self.fleet.become(config, self.journal)
+        self.config = config
+        self.ingest.custom_fields = config.general.custom_fields
+        self.ingest.allow_anonymous = config.general.ingest.allow_anonymous
+        for part in self.parts:
+            part.follow(config)
+        log.info("configuration is taken", outputs=len(self.workers), **summary(change))
+        for name, why in change.failed.items():
+            await self._tell("Output not started", f"Output {name} could not be started: {why}", output=name)
+
+    async def _refused(self, error: ConfigError) -> None:
+        for problem in error.problems:
+            log.error("configuration is refused, the one before stays in force", why=str(problem))
+        text = f"The relay's configuration is refused, the one before stays in force: {error}"
+        await self._tell("Configuration refused", text)
+
+    async def _tell(self, rule: str, text: str, **fields: str) -> None:
+        assert self.journal is not None
+        now = self.clock.time_ns()
+        await tell(self.journal, now, own_alert(now, rule, "Error", text, "configuration", **fields))
+
     def statuses(self) -> Sequence[Status]:
-        return [worker.status() for worker in self.workers]
+        return [worker.status() for worker in self.workers.values()]
 
     async def depths(self) -> Mapping[str, Depth]:
         assert self.journal is not None
-        return {worker.output.name: await self.journal.depth(worker.output.name) for worker in self.workers}
-
-
-def routed(generations: Sequence[Generation]) -> Callable[[Alert], str | None] | None:
-    """Judge an alert by the routing that was in force when it was journalled."""
-    if all(not generation.routing for generation in generations):
-        return None
-
-    def why_not(alert: Alert) -> str | None:
-        for generation in reversed(generations):
-            if generation.from_seq < alert.seq:
-                return routing.judge(generation.routing, alert)
-        return "journalled before the output was there"
-
-    return why_not
+        return {name: await self.journal.depth(name) for name in list(self.workers)}
 
 
 class Application(FastAPI):
@@ -154,7 +162,12 @@ def add_probes(app: FastAPI, relay: Relay) -> None:
     async def prometheus() -> Response:
         assert relay.journal is not None
         snapshot = metrics.Snapshot(
-            relay.ingest, relay.journal, relay.statuses(), await relay.depths(), relay.clock.time_ns()
+            relay.ingest,
+            relay.journal,
+            relay.statuses(),
+            await relay.depths(),
+            relay.clock.time_ns(),
+            relay.reloader.reloads,
         )
         return Response(metrics.render(snapshot), media_type=metrics.CONTENT_TYPE)
 
@@ -180,16 +193,6 @@ async def run_test(relay: Relay, request: Request) -> Response:
 
 
 def test_alert(time_ns: int) -> bytes:
-    """An alert of the relay's own, to see whether one arrives."""
+    """To see whether one arrives."""
     text = "This is a test alert of Outrider: nothing has happened."
-    return orjson.dumps(
-        {
-            "output": text,
-            "output_fields": {},
-            "priority": "Debug",
-            "rule": "Test rule",
-            "source": "outrider",
-            "tags": ["test"],
-            "time": rfc3339(time_ns),
-        }
-    )
+    return own_alert(time_ns, "Test rule", "Debug", text, "test")

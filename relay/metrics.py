@@ -24,6 +24,7 @@ from relay.delivery.status import LATENCY_BOUNDS, Status, WorkerState
 from relay.ingest import Ingest
 from relay.journal import Journal
 from relay.journal.base import Depth
+from relay.reload import Reloads
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,16 +39,19 @@ class Snapshot:
         statuses: Sequence[Status],
         depths: Mapping[str, Depth],
         now_ns: int,
+        reloads: Reloads,
     ) -> None:
         self._ingest = ingest
         self._journal = journal
         self._statuses = statuses
         self._depths = depths
         self._now_ns = now_ns
+        self._reloads = reloads
 
     def collect(self) -> Iterator[Metric]:
         yield from self._inputs()
         yield from self._outputs()
+        yield from self._configuration()
         yield from self._process()
 
     def _inputs(self) -> Iterator[Metric]:
@@ -116,6 +120,19 @@ class Snapshot:
                 state.add_metric([name, str(word)], int(status.state is word))
             latency.add_metric([name], _buckets(status.latency_counts), status.latency_sum)
         yield from (sent, outcomes, waiting, oldest, state, latency)
+
+    def _configuration(self) -> Iterator[Metric]:
+        read = CounterMetricFamily(
+            "outrider_config_reloads", "Configurations that were read again", labels=["result"]
+        )
+        read.add_metric(["taken"], self._reloads.taken)
+        read.add_metric(["refused"], self._reloads.refused)
+        yield read
+        yield GaugeMetricFamily(
+            "outrider_config_good",
+            "0 while the file is not the configuration in force, because it is bad",
+            value=int(self._reloads.last_good),
+        )
 
     def _process(self) -> Iterator[Metric]:
         pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sqlite3
@@ -45,6 +46,8 @@ class Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Not as a lifespan: uvicorn would show the traceback of what keeps the relay from starting."""
         with self.capture_signals():
+            # Until the end: without a handler it would end the process.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._relay.reloader.ask)
             await self._relay.start()
             try:
                 await super().serve(sockets)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from relay import outputs
+from relay.config.files import Identity, identity, named_in
 from relay.config.model import OUTPUT_NAME, General, RelayConfig
 from relay.config.settings import SECRET_FILE, OutputSettings
 from relay.config.yaml_lines import ConfigError, Document, read
@@ -19,7 +20,18 @@ from relay.routing import Routing
 
 def load(file: Path, environment: Mapping[str, str] | None = None) -> RelayConfig:
     """The checked configuration. Raises ConfigError with every problem."""
-    document = read(file, os.environ if environment is None else environment)
+    # Noted before they are read: what is written meanwhile is a change.
+    files = {file: identity(file)}
+    try:
+        return _load(file, os.environ if environment is None else environment, files)
+    except ConfigError as error:
+        error.files = files
+        raise
+
+
+def _load(file: Path, environment: Mapping[str, str], files: dict[Path, Identity]) -> RelayConfig:
+    document = read(file, environment)
+    files.update((path, identity(path)) for path in named_in(document.value))
     value = {} if document.value is None else document.value
     if not isinstance(value, dict):
         document.problem((), "expected keys and values, such as `listen: 127.0.0.1:2801`")
@@ -36,10 +48,27 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> RelayConfi
         checked = _output(name, settings, document, custom)
         if checked is not None:
             found[name] = checked
+    _check_renames(found, listed, document)
     if document.problems:
         raise ConfigError(sorted(document.problems, key=lambda problem: problem.line))
     assert general is not None
-    return RelayConfig(file, general, found)
+    return RelayConfig(file, general, found, files)
+
+
+def _check_renames(
+    found: Mapping[str, OutputSettings], listed: Mapping[str, Any], document: Document
+) -> None:
+    taken: dict[str, str] = {}
+    for name, settings in found.items():
+        old = settings.renamed_from
+        if old is None:
+            continue
+        path = ("outputs", name, "renamed_from")
+        if old in listed:
+            document.problem(path, f"{name}: renamed_from: {old} is still an output here")
+        elif old in taken:
+            document.problem(path, f"{name}: renamed_from: {old} has become {taken[old]} already")
+        taken[old] = name
 
 
 def _output(name: str, given: Any, document: Document, custom: frozenset[str]) -> OutputSettings | None:

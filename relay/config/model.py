@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from relay.config.files import Identity
 from relay.config.settings import Duration, OutputSettings, Strict
 from relay.outputs.urls import http_url_text
 
@@ -97,6 +98,7 @@ class RelayConfig:
     file: Path
     general: General
     outputs: Mapping[str, OutputSettings]
+    files: Mapping[Path, Identity] = field(default_factory=dict)  # what it was read from, as it was then
 
     @property
     def listen(self) -> Listen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -38,6 +39,21 @@ def size(value: Any) -> Any:
     return int(float(match[1]) * _SIZES[match[2]])
 
 
+def start_seconds(text: str) -> float:
+    """How far back `start_from` reaches: 0 for now, infinity for beginning. Raises ValueError."""
+    if text in {"now", "beginning"}:
+        return 0.0 if text == "now" else math.inf
+    try:
+        return float(duration(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a start; write now, beginning, or a duration like 24h") from None
+
+
+def _start(value: Any) -> Any:
+    start_seconds(str(value))
+    return str(value)
+
+
 def _priority(value: Any) -> Any:
     number = priority_number(value)
     if number is None:
@@ -49,6 +65,8 @@ Duration = Annotated[float, BeforeValidator(duration)]
 """Seconds."""
 Size = Annotated[int, BeforeValidator(size)]
 """Bytes."""
+Start = Annotated[str, BeforeValidator(_start)]
+"""What start_seconds understands."""
 Priority = Annotated[int, BeforeValidator(_priority)]
 """The index in PRIORITIES."""
 
@@ -113,6 +131,12 @@ class OutputSettings(Strict):
     enabled: bool = Field(True, description="false stops routing; what is owed already is still delivered")
     match: str | None = Field(None, description="a condition over the alert; only what it holds for is sent")
     minimum_priority: Priority | None = Field(None, description="short form of `match: priority >= …`")
+    start_from: Start = Field(
+        "now", description="where a new output begins in the journal: now, beginning, or so long ago (24h)"
+    )
+    renamed_from: str | None = Field(
+        None, description="the output's name before: what is owed and known under it is this output's"
+    )
     pace: float | None = Field(None, gt=0, description="requests a second; default: the destination's own")
     concurrency: int | None = Field(None, ge=1, le=256, description="requests under way at the same time")
     batch: int | None = Field(None, ge=1, le=10_000, description="most alerts in one request")

@@ -35,6 +35,7 @@ class ConfigError(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.files: Mapping[Path, tuple[int, ...] | None] = {}  # what was read, as in RelayConfig
 
 
 @dataclass(slots=True)

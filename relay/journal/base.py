@@ -185,6 +185,19 @@ class Generation:
     routing: Mapping[str, str] = field(default_factory=dict)  # match, minimum_priority, enabled as text
 
 
+REMOVED = {"enabled": "false", "removed": "true"}
+"""The routing of an output that is not in the configuration any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An output that was removed while alerts waited for it."""
+
+    output: str
+    waiting: int  # those that were never tried may still be found not to be routed there
+    oldest_ns: int  # received_ns of the oldest
+
+
 class Ledger(Protocol):
     async def alerts(self, where: Filter, *, before: int | None, limit: int) -> Page:
         """Newest first."""
@@ -202,8 +215,22 @@ class Ledger(Protocol):
 
     async def depth(self, output: str) -> Depth: ...
 
-    async def generation(self, output: str, routing: Mapping[str, str]) -> Generation:
-        """The output's routing in force; a new generation, from newest() on, if the text changed."""
+    async def generation(
+        self, output: str, routing: Mapping[str, str], *, since_ns: int | None = None
+    ) -> Generation:
+        """The output's routing in force; a new generation, from newest() on, if the text changed.
+
+        An output's first generation begins at what was received since `since_ns`. No worker may run for
+        the output meanwhile.
+        """
+        ...
+
+    async def rename(self, old: str, new: str) -> None:
+        """What is noted for `old` is `new`'s, which was never there. No worker may run for either."""
+        ...
+
+    async def orphans(self) -> Sequence[Orphan]:
+        """What is owed to outputs that were removed (their routing is REMOVED)."""
         ...
 
     async def generations(self) -> Sequence[Generation]: ...

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from relay.alert import PRIORITIES, Alert
-from relay.journal.base import Fate, Filter, Generation, Lane, Page, Pending, State
+from relay.journal.base import REMOVED, Fate, Filter, Generation, Lane, Page, Pending, State
 from relay.journal.ids import uuid7_ms
 
 Judge = Callable[[Mapping[str, str], Alert], str | None]
@@ -228,7 +228,7 @@ def _derived(
     cursors: Mapping[int, int],
 ) -> Fate | None:
     in_force = [generation for generation in history if generation.from_seq < alert.seq]
-    if not in_force:
+    if not in_force or in_force[-1].routing == REMOVED:
         return None
     why = judge(in_force[-1].routing, alert)
     if why is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sqlite3
 import threading
@@ -11,11 +10,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from relay.alert import PRIORITIES, Alert
-from relay.journal import queries
+from relay.journal import named, queries
 from relay.journal.base import (
     Appended,
     Depth,
@@ -24,6 +24,7 @@ from relay.journal.base import (
     Generation,
     Lane,
     NewAlert,
+    Orphan,
     Page,
     Pending,
     Settlement,
@@ -226,16 +227,36 @@ class Journal:
         ]
         return Depth(sum(waiting), await self._read(queries.oldest_unsettled, firsts))
 
-    async def generation(self, output: str, routing: Mapping[str, str]) -> Generation:
+    async def generation(
+        self, output: str, routing: Mapping[str, str], *, since_ns: int | None = None
+    ) -> Generation:
         mine = [generation for generation in self._generations if generation.output == output]
         if mine and mine[-1].routing == routing:
             return mine[-1]
         at = self._writer.clock()
-        new: Generation = await self._submit(call=lambda db: _new_generation(db, output, routing, at))
+        new: Generation = await self._submit(
+            call=lambda db: named.new_generation(db, output, routing, at, since_ns)
+        )
         self._generations.append(new)
+        self._forget(output)
+        return new
+
+    async def rename(self, old: str, new: str) -> None:
+        await self._submit(call=lambda db: named.rename(db, old, new))
+        self._generations = [
+            replace(one, output=new) if one.output == old else one for one in self._generations
+        ]
+        self._forget(old)
+        self._forget(new)
+
+    def _forget(self, output: str) -> None:
+        """Its lanes were changed in the file."""
         for priority in range(len(PRIORITIES)):
             self._lanes.pop(Lane(output, priority), None)
-        return new
+
+    async def orphans(self) -> Sequence[Orphan]:
+        gone = named.removed(self._generations)
+        return await self._read(named.orphans, gone) if gone else []
 
     async def generations(self) -> Sequence[Generation]:
         return tuple(self._generations)
@@ -363,25 +384,6 @@ def _alert(new: NewAlert, answer: Appended) -> Alert:
         received_from=new.received_from,
         normalised=new.normalised,
     )
-
-
-def _new_generation(
-    connection: sqlite3.Connection, output: str, routing: Mapping[str, str], at_ns: int
-) -> Generation:
-    (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM alert").fetchone()
-    (noted,) = connection.execute("SELECT seq FROM high_water").fetchone()
-    first = max(newest, noted)
-    cursor = connection.execute(
-        "INSERT INTO generation (output, from_seq, at_ns, routing) VALUES (?, ?, ?, ?)",
-        (output, first, at_ns, json.dumps(dict(routing), sort_keys=True)),
-    )
-    number = cursor.lastrowid or 0
-    # A new output starts at the newest alert.
-    connection.executemany(
-        "INSERT OR IGNORE INTO lane VALUES (?, ?, ?)",
-        [(output, priority, first) for priority in range(len(PRIORITIES))],
-    )
-    return Generation(number, output, first, dict(routing))
 
 
 def _refuse(connection: sqlite3.Connection, row: tuple[int, str, str, bytes]) -> None:

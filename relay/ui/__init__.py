@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from relay.config import RelayConfig
 from relay.ui.accounts import Accounts
 from relay.ui.feed import Feed
 from relay.ui.guard import Access, Guard
@@ -50,6 +51,9 @@ class Ui:
     def closing(self) -> None:
         """The server is about to wait for open connections: streams do not end by themselves."""
         self._feed.close()
+
+    def follow(self, config: RelayConfig) -> None:
+        self._access.follow(config.general)
 
     async def stop(self) -> None:
         self.closing()

@@ -6,7 +6,7 @@ Ingest does not pass here (relay.app.Application); what machines ask for is let 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -61,6 +61,15 @@ class Access:
 
     general: General
     opened: Login | None = None
+    hosts: Hosts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.follow(self.general)
+
+    def follow(self, general: General) -> None:
+        """Another configuration is in force."""
+        self.general = general
+        self.hosts = Hosts(general)
 
     @property
     def login(self) -> Login:
@@ -98,7 +107,6 @@ class Guard:
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self.app = app
         self.access = access
-        self.hosts = Hosts(access.general)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PROBES:
@@ -126,7 +134,7 @@ class Guard:
         if host is None:
             return PlainTextResponse("The request has no Host header.\n", 400)
         server = scope.get("server")
-        if not self.hosts.good(host, server[0] if server else None):
+        if not self.access.hosts.good(host, server[0] if server else None):
             name = one_line(host[:200])
             return PlainTextResponse(
                 f"This relay is not known as {name!r}. If it should be, add the name to allowed_hosts: in"

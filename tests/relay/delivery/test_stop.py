@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relay import routing
-from relay.app import routed
+from relay.fleet import routed
 from relay.journal import Journal
 from relay.journal.base import Filter, State
 from relay.outputs.base import Batch, Delivered, Outcome, Retry
