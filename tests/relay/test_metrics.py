@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.app import Application
+from relay.delivery.status import WorkerState
 
 HOSTILE = {
     "rule": 'x"} evil{a="1',
@@ -62,8 +63,9 @@ class TestAnOutput:
 
     async def test_a_failing_one_is_seen(self, client: httpx.AsyncClient, app: Application) -> None:
         assert (await client.post("/", json=HOSTILE)).status_code == 200
-        while not next(iter(app.relay.workers.values())).tally.outcomes["retried"]:
-            await asyncio.sleep(0)
+        (worker,) = app.relay.workers.values()
+        while worker.status().state is not WorkerState.FAILING:
+            await asyncio.sleep(0.01)
         found = await scraped(client)
         assert found["outrider_output_waiting", (("output", "hook"),)] == 1
         assert found["outrider_output_oldest_seconds", (("output", "hook"),)] >= 0
