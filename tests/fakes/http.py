@@ -27,6 +27,7 @@ class Reply:
     raw: bytes | None = None
     hang: bool = False
     endless: bool = False
+    after: asyncio.Event | None = None  # when to answer
 
     def encoded(self) -> bytes:
         if self.raw is not None:
@@ -92,6 +93,8 @@ class Destination:
         received = Received(method, path, headers, body)
         self.received.append(received)
         reply = self.reply if isinstance(self.reply, Reply) else self.reply(received)
+        if reply.after is not None:
+            await reply.after.wait()
         if reply.hang:
             await asyncio.Event().wait()
         writer.write(reply.encoded())

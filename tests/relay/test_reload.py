@@ -27,6 +27,7 @@ class Outputs:
         self.destination = Destination(self.reply)
         self.got: dict[str, Counter[str]] = {}
         self.down: set[str] = set()
+        self.held: dict[str, asyncio.Event] = {}  # when a path answers
 
     def reply(self, received: Received) -> Reply:
         path = received.path.lstrip("/")
@@ -35,7 +36,7 @@ class Outputs:
         alert = json.loads(received.body)
         if alert["source"] != "outrider":
             self.got.setdefault(path, Counter())[alert["uuid"]] += 1
-        return Reply()
+        return Reply(after=self.held.get(path))
 
     def write(self, *, top: str = "", **outputs: dict[str, Any]) -> None:
         lines = ["listen: 127.0.0.1:2801", top, "outputs:" if outputs else "outputs: {}"]
@@ -92,6 +93,12 @@ async def settled(app: Application, name: str, left: int = 0) -> None:
     async with asyncio.timeout(30):
         while (await journal.depth(name)).waiting > left:
             await asyncio.sleep(0.005)
+    await journal.probe()  # it counts what is on its way to the disk; this is behind it
+
+
+async def arrived(outputs: Outputs, path: str, count: int) -> None:
+    while len(outputs.uuids(path)) < count:
+        await asyncio.sleep(0.001)
 
 
 async def states(app: Application, output: str) -> dict[str, State]:
@@ -254,6 +261,47 @@ async def test_where_a_new_output_begins(outputs: Outputs, start: str, expected:
         assert set(await states(app, "new")) == expected | {"c"}
         await settled(app, "first")
         assert outputs.got["first"] == Counter("abc")
+
+
+async def test_a_changed_worker_finishes_what_is_under_way(outputs: Outputs) -> None:
+    outputs.held["slow"] = asyncio.Event()
+    outputs.write(slow={}, quick={})
+    async with running(outputs) as app:
+        slow = app.relay.workers["slow"]
+        await post(app, "a", "b")
+        await asyncio.wait_for(arrived(outputs, "slow", 1), 30)
+        outputs.write(slow={"timeout": "9s"}, quick={"timeout": "9s"}, new={})
+        reload = asyncio.create_task(app.relay.reloader.reload())
+        while "new" not in app.relay.workers:
+            await asyncio.sleep(0.001)
+        await post(app, "c")
+        for name in ("quick", "new"):
+            await settled(app, name)
+        assert app.relay.workers["slow"] is slow, "it waits for the answer, and nobody else does"
+        assert not reload.done()
+        outputs.held["slow"].set()
+        assert await reload
+        await settled(app, "slow")
+        assert outputs.got["slow"] == outputs.got["quick"] == Counter("abc")
+        assert outputs.got["new"] == Counter("c")
+        assert app.relay.workers["slow"].status().outcomes["delivered"] == 3, "counts go on"
+
+
+async def test_the_relay_stops_in_the_middle_of_a_reload(outputs: Outputs) -> None:
+    outputs.held["slow"] = asyncio.Event()
+    outputs.write(slow={})
+    async with running(outputs) as app:
+        await post(app, "a", "b")
+        await asyncio.wait_for(arrived(outputs, "slow", 1), 30)
+        outputs.write(slow={"concurrency": 2}, new={})
+        app.relay.reloader.ask()
+        while "new" not in app.relay.workers:
+            await asyncio.sleep(0.001)
+        asyncio.get_running_loop().call_soon(outputs.held["slow"].set)  # when it has begun to stop
+    assert outputs.got["slow"]["a"] == 1
+    async with running(outputs) as app:
+        await settled(app, "slow")
+    assert outputs.got["slow"] == Counter("ab")
 
 
 async def test_reloads_under_load_drop_and_double_nothing(outputs: Outputs) -> None:
