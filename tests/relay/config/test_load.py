@@ -78,6 +78,27 @@ def good(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -
         ),
         ("outputs:\n  x:\n    type: webhook\n    url: ${NOT_THERE}", 4, "the variable NOT_THERE is not set"),
         ("outputs:\n  x:\n    type: webhook\n    url: ${NOT THERE}", 4, "write ${NAME}, or $$ for a dollar"),
+        (
+            "outputs:\n  x:\n    type: webhook\n    url: http://x\n    start_from: then",
+            5,
+            "'then' is not a start",
+        ),
+        (
+            (
+                "outputs:\n  x: {type: webhook, url: http://x}\n  y:\n    type: webhook\n    url: http://y\n"
+                "    renamed_from: x"
+            ),
+            6,
+            "y: renamed_from: x is still an output here",
+        ),
+        (
+            (
+                "outputs:\n  x: {type: webhook, url: http://x, renamed_from: z}\n  y:\n    type: webhook\n"
+                "    url: http://y\n    renamed_from: z"
+            ),
+            6,
+            "y: renamed_from: z has become x already",
+        ),
         ("outputs: [1]", 1, "expected a name and settings for each output"),
         ("outputs: {x: 1}", 1, "expected settings"),
         ("listen: 127.0.0.1:1\nlisten: 127.0.0.1:2", 2, "listen is given twice"),
