@@ -10,6 +10,8 @@ from relay.alert import PRIORITIES
 from relay.journal.base import REMOVED, Generation, Orphan
 from relay.journal.queries import seq_at
 
+AT_ONCE = 500
+"""Rows that are renamed in one transaction: 3 ms, in which no alert is answered."""
 _UNSETTLED = (
     " FROM alert WHERE priority = :priority AND seq > :cursor AND seq <= :last AND NOT EXISTS"
     " (SELECT 1 FROM fate WHERE output = :output AND fate.seq = alert.seq AND state != 'retrying')"
@@ -44,10 +46,23 @@ def new_generation(
     return Generation(number, output, first, dict(routing))
 
 
-def rename(connection: sqlite3.Connection, old: str, new: str) -> None:
-    """In the writer's thread. Raises sqlite3.IntegrityError when `new` has fates of its own."""
-    for table in ("generation", "lane", "delivered", "fate"):
+def rename(connection: sqlite3.Connection, old: str, new: str) -> bool:
+    """Some of it, in the writer's thread; to be called until it says that all is done.
+
+    The names themselves are last: after a crash it is done again, and finds the rest.
+    """
+    for table, key in (("fate", "seq"), ("delivered", "(priority, from_seq)")):
+        columns = key.strip("()")
+        found = connection.execute(
+            f"UPDATE {table} SET output = ?1 WHERE output = ?2 AND {key} IN"
+            f" (SELECT {columns} FROM {table} WHERE output = ?2 LIMIT ?3)",
+            (new, old, AT_ONCE),
+        )
+        if found.rowcount:
+            return False
+    for table in ("generation", "lane"):
         connection.execute(f"UPDATE {table} SET output = ? WHERE output = ?", (new, old))
+    return True
 
 
 def removed(generations: Sequence[Generation]) -> dict[str, int]:

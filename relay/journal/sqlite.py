@@ -242,7 +242,8 @@ class Journal:
         return new
 
     async def rename(self, old: str, new: str) -> None:
-        await self._submit(call=lambda db: named.rename(db, old, new))
+        while not await self._submit(call=lambda db: named.rename(db, old, new)):
+            pass
         self._generations = [
             replace(one, output=new) if one.output == old else one for one in self._generations
         ]
