@@ -94,6 +94,10 @@ class Relay:
         for part in self.parts:
             part.follow(config)
         log.info("configuration is taken", outputs=len(self.workers), **summary(change))
+        for orphan in change.orphans:
+            if orphan.output in change.removed:
+                text = f"Output {orphan.output} was removed while {orphan.waiting} alerts waited for it"
+                await self._tell("Output removed with alerts waiting", text, output=orphan.output)
         for name, why in change.failed.items():
             await self._tell("Output not started", f"Output {name} could not be started: {why}", output=name)
 

@@ -19,7 +19,7 @@ from relay.delivery import Clock, Worker, sending
 from relay.delivery.clock import finish
 from relay.delivery.pace import Paces
 from relay.journal import Journal
-from relay.journal.base import REMOVED, Generation
+from relay.journal.base import REMOVED, Generation, Orphan
 from relay.outputs.base import Output
 from relay.routing import Routing
 
@@ -55,6 +55,7 @@ class Change:
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    orphans: Sequence[Orphan] = ()  # of all outputs that were removed, now or before
     failed: dict[str, str] = field(default_factory=dict)  # could not be started, and why
 
 
@@ -97,7 +98,7 @@ class Fleet:
         for name in [*made, *(name for name in self.workers if name not in made)]:
             if name in self.workers:
                 self.workers[name] = self.workers.pop(name)
-        await self._retire_strangers(config, journal)
+        change.orphans = await self._retire_strangers(config, journal)
         return change
 
     async def stop(self, seconds: float) -> None:
@@ -154,18 +155,20 @@ class Fleet:
         self.workers.pop(name, None)
         self._ends.pop(name, None)
 
-    async def _retire_strangers(self, config: RelayConfig, journal: Journal) -> None:
+    async def _retire_strangers(self, config: RelayConfig, journal: Journal) -> Sequence[Orphan]:
         """Outputs that the journal knows and the configuration does not; say what waits for them."""
         known = {one.output for one in await journal.generations()}
         for name in sorted(known - set(config.outputs) - set(self.workers)):
             await journal.generation(name, REMOVED)
-        for orphan in await journal.orphans():
+        orphans = await journal.orphans()
+        for orphan in orphans:
             log.warning(
                 "alerts wait for an output that was removed; to deliver them, give it back or say"
                 " `renamed_from: NAME` at a new output",
                 output=orphan.output,
                 waiting=orphan.waiting,
             )
+        return orphans
 
 
 async def _take_over(journal: Journal, old: str, new: str) -> None:

@@ -196,6 +196,8 @@ async def test_what_is_owed_to_a_removed_output_is_listed_and_comes_back_with_it
         await post(app, "between")
         [orphan] = await app.relay.journal.orphans()
         assert (orphan.output, orphan.waiting) == ("gone", 3)
+        [told] = (await app.relay.journal.alerts(Filter(source="outrider"), limit=5)).alerts
+        assert json.loads(told.raw)["output"] == "Output gone was removed while 3 alerts waited for it"
         assert "between" not in await states(app, "gone")
     outputs.down = set()
     async with running(outputs) as app:  # an orphan outlives the process
