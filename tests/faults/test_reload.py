@@ -24,7 +24,7 @@ def shape(turn: int, servers: Mapping[str, Sink]) -> dict[str, Any]:
     """One output stays, one changes, one is renamed each time, one is switched off and on."""
     outputs = {
         "stays": webhook(servers["stays"].url(), concurrency=4),
-        "changes": webhook(servers["changes"].url(), concurrency=1 + turn % 5, match=f"rule != r{turn}"),
+        "changes": webhook(servers["changes"].url(), concurrency=4 + turn % 5, match=f"rule != r{turn}"),
         f"renamed-{turn}": webhook(servers["renamed"].url(), renamed_from=f"renamed-{turn - 1}"),
         "switched": webhook(servers["switched"].url(), enabled=turn % 2 == 0),
     }
@@ -40,7 +40,7 @@ async def test_a_reload_each_second(tmp_path: Path, full: bool, proof: Callable[
     for server in servers.values():
         await server.listen()
     relay = RelayProcess(tmp_path, shape(0, servers))
-    load = Load(relay.port)
+    load = Load(relay.port, connections=4)
     refused = 0
     async with relay:
         load.start()
