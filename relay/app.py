@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from relay import metrics, routing
+from relay.api.views import Api
 from relay.config import ConfigError, RelayConfig
 from relay.delivery import Status, SystemClock, Worker
 from relay.fleet import Fleet, summary
@@ -141,6 +142,7 @@ def create_app(config: RelayConfig) -> Application:
     app = Application(docs_url=None, redoc_url=None, openapi_url=None)
     app.relay = relay
     add_probes(app, relay)
+    app.router.routes += Api(relay).routes()
     add_ui(app, relay)
     return app
 

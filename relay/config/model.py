@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from relay.config.files import Identity
 from relay.config.settings import Duration, OutputSettings, Strict
@@ -17,6 +17,8 @@ from relay.outputs.urls import http_url_text
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>\d{1,5})")
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::\d{1,5})?|[0-9a-fA-F.]*(?::[0-9a-fA-F.]*){2,}")
+TOKEN_LEAST = 20
+"""Characters of a token: nobody can count tries against one that may be guessed."""
 OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -58,6 +60,27 @@ class Ingest(Strict):
     )
 
 
+class ApiToken(Strict):
+    """One program that may read /api/v1."""
+
+    token: SecretStr = Field(description="sent as `Authorization: Bearer TOKEN`")
+
+    @field_validator("token")
+    @classmethod
+    def _check_token(cls, token: SecretStr) -> SecretStr:
+        if len(token.get_secret_value()) < TOKEN_LEAST:
+            raise ValueError(
+                f"is shorter than {TOKEN_LEAST} characters; make one with `openssl rand -hex 32`"
+            )
+        return token
+
+
+class Api(Strict):
+    """Programs that may ask; people log in."""
+
+    tokens: dict[str, ApiToken] = Field(default_factory=dict, description="a token for each program, by name")
+
+
 class General(Strict):
     """All of relay.yaml but the outputs."""
 
@@ -74,6 +97,7 @@ class General(Strict):
         default_factory=dict, description="fields added to each alert that has not got them"
     )
     ingest: Ingest = Field(Ingest(), description="who may post alerts")
+    api: Api = Field(Api(), description="which programs may ask /api/v1")
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from relay.api.tokens import Tokens
 from relay.config import General
 from relay.render import one_line
 from relay.ui.hosts import Hosts, split_host
@@ -62,6 +63,7 @@ class Access:
     general: General
     opened: Login | None = None
     hosts: Hosts = field(init=False)
+    tokens: Tokens = field(init=False)
 
     def __post_init__(self) -> None:
         self.follow(self.general)
@@ -70,6 +72,7 @@ class Access:
         """Another configuration is in force."""
         self.general = general
         self.hosts = Hosts(general)
+        self.tokens = Tokens({name: one.token for name, one in general.api.tokens.items()})
 
     @property
     def login(self) -> Login:
@@ -156,6 +159,11 @@ class Guard:
         path = connection.scope["path"]
         if not guarded(path):
             return None
+        authorization = connection.headers.get("authorization")
+        if authorization is not None and not path.startswith("/ui"):
+            # Whoever shows a token is judged by it, whatever cookie comes along.
+            known = self.access.tokens.name(authorization)
+            return None if known is not None else _unauthorized("this token is not known")
         session = self.access.session(connection)
         connection.scope.setdefault("state", {})["session"] = session
         if session is not None or path in OPEN or path.startswith(STATIC):
@@ -164,5 +172,10 @@ class Guard:
             query = connection.url.query
             wanted = safe_next(path + (f"?{query}" if query else ""))
             return RedirectResponse(f"/ui/login?next={quote(wanted, safe='')}", 303)
-        body: dict[str, Any] = {"error": "log in first: open /ui in a browser"}
-        return Response(orjson.dumps(body), 401, media_type="application/json")
+        return _unauthorized("log in first: open /ui in a browser, or send a token of api: {tokens: …}")
+
+
+def _unauthorized(why: str) -> Response:
+    body: dict[str, Any] = {"error": why}
+    headers = {"WWW-Authenticate": "Bearer"}
+    return Response(orjson.dumps(body), 401, headers, media_type="application/json")
