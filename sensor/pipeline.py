@@ -90,6 +90,8 @@ class Pipeline(Generic[Rule]):
                 continue
             assert isinstance(item, Event)
             self.counters.events += 1
+            # Losses that are not said yet wait for time to pass, not for more of them.
+            self._now_ns = max(self._now_ns, item.time_ns)
             try:
                 self._judge(item)
             except Exception as error:
@@ -138,7 +140,7 @@ class Pipeline(Generic[Rule]):
         self._table.lost(lost.time_ns)
         self.counters.lost += lost.count
         self._losses += lost.count
-        self._now_ns = lost.time_ns
+        self._now_ns = max(self._now_ns, lost.time_ns)
 
     def _say_losses(self) -> None:
         said = self._losses_said_ns

@@ -91,6 +91,16 @@ def test_losses_are_alerts_but_not_a_flood_of_them() -> None:
     assert made.counters.lost == 15
 
 
+def test_the_last_losses_of_a_flood_are_said_though_nothing_is_lost_any_more() -> None:
+    made, kept = pipeline()
+    made.feed([Lost(NOW, 5)])
+    made.feed([Lost(NOW + 1, 7)])
+    made.feed([event("clone", child=task(7), time_ns=NOW + LOSS_EVERY_NS - 1)])
+    assert [one["n_drops"] for one in kept.fields()] == ["5"]
+    made.feed([event("clone", child=task(8), time_ns=NOW + LOSS_EVERY_NS)])
+    assert [one["n_drops"] for one in kept.fields()] == ["5", "7"]
+
+
 def test_json_survives_whatever_it_holds() -> None:
     line = json_line({"b": 1 << 70, "a": "\ud800", "c": ["\udfff", 1]})
     assert orjson.loads(line) == {"a": "?", "b": str(1 << 70), "c": ["?", 1]}
