@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import orjson
 import structlog
 
-from sensor.event import Event, File, Lost
+from sensor.event import Detail, Event, File, Lost
 from sensor.outputs.channel import Alert
 from sensor.processes import ProcessTable
 from sensor.sockets import SENDS, Destinations
@@ -111,19 +111,17 @@ class Pipeline(Generic[Rule]):
         if event.type in SENDS:
             self._destinations.observe(event)
         matched = self._rules.match(event)
-        detail = event.detail
-        differs = type(detail) is File and detail.kernel_path not in (None, detail.name)
-        if not matched and differs:
-            # The path as written looks harmless: is the file that was really opened?
-            assert isinstance(detail, File)
-            assert detail.kernel_path is not None
-            event.detail = replace(detail, name=detail.kernel_path)
-            matched = self._rules.match(event)
-        if not matched:
-            return
-        extra = {KERNEL_PATH: detail.kernel_path} if differs and isinstance(detail, File) else {}
+        opened = _as_the_kernel_has_it(event.detail)
+        extra = {KERNEL_PATH: opened.kernel_path} if opened is not None else {}
         for rule in matched:
             self._send(self._renderer.alert(rule, event, extra))
+        if opened is None:
+            return
+        # Also where a rule matched: a dull rule for the link must not hide the one for what it leads to.
+        event.detail = opened
+        for rule in self._rules.match(event):
+            if rule not in matched:
+                self._send(self._renderer.alert(rule, event, extra))
 
     def _send(self, alert: Alert) -> None:
         self.counters.alerts += 1
@@ -151,6 +149,14 @@ class Pipeline(Generic[Rule]):
         fields = {"ebpf_enabled": "1", "n_drops": str(count), "n_evts": str(self.counters.events)}
         text = f"{LOSS_RULE}. {count} system calls dropped."
         self._send(self._renderer.internal(LOSS_RULE, self._now_ns, text, fields))
+
+
+def _as_the_kernel_has_it(detail: Detail) -> File | None:
+    """With the name of the file that was really opened, where that is another than the one as written."""
+    if type(detail) is File and detail.kernel_path not in (None, detail.name):
+        assert detail.kernel_path is not None
+        return replace(detail, name=detail.kernel_path)
+    return None
 
 
 def json_line(value: dict[str, Any]) -> bytes:

@@ -21,7 +21,8 @@ class Shadow:
         detail = event.detail
         if isinstance(detail, File) and detail.name == "/raise":
             raise RuntimeError("a rule that cannot judge this")
-        return ["shadow"] if isinstance(detail, File) and detail.name == "/etc/shadow" else []
+        names = {"/etc/shadow": ["shadow"], "/tmp/dull": ["dull"]}
+        return names.get(detail.name, []) if isinstance(detail, File) else []
 
 
 class Plain:
@@ -68,6 +69,17 @@ def test_a_name_that_matches_as_written_stays() -> None:
     made, kept = pipeline()
     made.feed([event(detail=file("/etc/shadow", kernel_path="/other"))])
     assert kept.fields() == [{"fd.name": "/etc/shadow", "proc.exe": None, KERNEL_PATH: "/other"}]
+
+
+def test_a_rule_for_the_link_does_not_hide_the_one_for_the_file() -> None:
+    made, kept = pipeline()
+    made.feed([event(detail=file("/tmp/dull", kernel_path="/etc/shadow"))])
+    assert [
+        (one.rule, fields["fd.name"]) for one, fields in zip(kept.alerts, kept.fields(), strict=True)
+    ] == [
+        ("dull", "/tmp/dull"),
+        ("shadow", "/etc/shadow"),
+    ]
 
 
 def test_one_event_that_cannot_be_judged_costs_only_itself() -> None:
