@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from relay import metrics, routing
 from relay.api.views import Api
 from relay.config import ConfigError, RelayConfig
+from relay.credentials import Tokens
 from relay.delivery import Status, SystemClock, Worker
 from relay.fleet import Fleet, summary
 from relay.ingest import Ingest
@@ -45,7 +46,7 @@ class Relay:
         general = config.general
         self.config = config
         self.clock = SystemClock()
-        self.ingest = Ingest(general.custom_fields, general.ingest.allow_anonymous)
+        self.ingest = Ingest(general.custom_fields, general.ingest.allow_anonymous, _senders(config))
         self.journal: Journal | None = None
         self.fleet = Fleet(self.clock)
         self.reloader = Reloader(config, self.clock, self._take, self._refused)
@@ -92,6 +93,7 @@ class Relay:
         self.config = config
         self.ingest.custom_fields = config.general.custom_fields
         self.ingest.allow_anonymous = config.general.ingest.allow_anonymous
+        self.ingest.senders = _senders(config)
         for part in self.parts:
             part.follow(config)
         log.info("configuration is taken", outputs=len(self.workers), **summary(change))
@@ -119,6 +121,10 @@ class Relay:
     async def depths(self) -> Mapping[str, Depth]:
         assert self.journal is not None
         return {name: await self.journal.depth(name) for name in list(self.workers)}
+
+
+def _senders(config: RelayConfig) -> Tokens:
+    return Tokens({name: one.token for name, one in config.general.ingest.senders.items()})
 
 
 class Application(FastAPI):

@@ -20,6 +20,7 @@ import structlog
 import zstandard
 
 from relay.alert import tolerant_loads
+from relay.credentials import Tokens
 from relay.decode import RefusedError, Sender, decode_json, decode_line
 from relay.journal.base import Appended, JournalFullError, NewAlert
 
@@ -60,6 +61,7 @@ class Ingest:
 
     custom_fields: Mapping[str, str]
     allow_anonymous: bool
+    senders: Tokens = field(default_factory=lambda: Tokens({}))
     journal: Journal | None = None
     clock: Callable[[], int] = time.time_ns
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -72,26 +74,39 @@ class Ingest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        peer = _peer(scope)
+        sender = _peer(scope)
         try:
-            body = await self._body(headers, receive, peer)
-            status, answer = await self._take(body, headers, peer)
+            sender = self._who(headers, sender)
+            body = await self._body(headers, receive)
+            status, answer = await self._take(body, headers, sender)
         except HttpError as error:
             status, answer = error.status, {"error": str(error)}
             self.refused += status < 500
             if error.body is not None and self.journal is not None:
-                await self._keep(error.body, str(error), peer)
+                await self._keep(error.body, str(error), sender)
         except _GoneError:
             return
         await _reply(send, status, answer)
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, peer: str) -> bytes:
+    def _who(self, headers: Mapping[bytes, bytes], peer: str) -> str:
+        """The peer, and the name of its credential. Raises HttpError if it may not post."""
         if b"origin" in headers:
             raise HttpError(403, "a browser may not post alerts: the request has an Origin header")
+        authorization = headers.get(b"authorization")
+        if authorization is not None and self.senders:
+            name = self.senders.bearer_or_basic(authorization.decode("latin-1"))
+            if name is None:
+                raise HttpError(401, "this is not the token of a sender")
+            return f"{peer} {name}"
         if not self.allow_anonymous and not _loopback(peer):
             raise HttpError(
-                403, "alerts are taken from this machine only; to change it: ingest: {allow_anonymous: true}"
+                403,
+                "without a token alerts are taken from this machine only; to change it: ingest: {senders: …}"
+                " or {allow_anonymous: true}",
             )
+        return peer
+
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         message = await receive()
         body: bytes = message.get("body", b"")
         if message.get("more_body"):
@@ -306,5 +321,7 @@ async def _reply(send: Send, status: int, answer: dict[str, Any]) -> None:
     headers = [_JSON, (b"content-length", str(len(body)).encode())]
     if status == 503:
         headers.append((b"retry-after", str(RETRY_AFTER).encode()))
+    elif status == 401:
+        headers.append((b"www-authenticate", b'Basic realm="outrider"'))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

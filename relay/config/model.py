@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
 
 from relay.config.files import Identity
 from relay.config.settings import Duration, OutputSettings, Strict
@@ -52,16 +52,8 @@ def _listen(value: Any) -> Any:
 ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
 
 
-class Ingest(Strict):
-    """Who may post alerts."""
-
-    allow_anonymous: bool = Field(
-        default=False, description="true: anyone who reaches the address; false: only from loopback"
-    )
-
-
-class ApiToken(Strict):
-    """One program that may read /api/v1."""
+class Token(Strict):
+    """The secret of one program."""
 
     token: SecretStr = Field(description="sent as `Authorization: Bearer TOKEN`")
 
@@ -75,10 +67,34 @@ class ApiToken(Strict):
         return token
 
 
+def _tokens(tokens: dict[str, Token]) -> dict[str, Token]:
+    secrets = [one.token.get_secret_value() for one in tokens.values()]
+    if len(set(secrets)) < len(secrets):
+        raise ValueError("two names have the same token")
+    for name in tokens:
+        if not OUTPUT_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be a name: letters, digits, `.`, `_`, `-`, at most 64")
+    return tokens
+
+
+TokensByName = Annotated[dict[str, Token], AfterValidator(_tokens)]
+
+
+class Ingest(Strict):
+    """Who may post alerts."""
+
+    allow_anonymous: bool = Field(
+        default=False, description="true: anyone who reaches the address; false: only from loopback"
+    )
+    senders: TokensByName = Field(
+        default_factory=dict, description="who may post from elsewhere: by token, or by name and token"
+    )
+
+
 class Api(Strict):
     """Programs that may ask; people log in."""
 
-    tokens: dict[str, ApiToken] = Field(default_factory=dict, description="a token for each program, by name")
+    tokens: TokensByName = Field(default_factory=dict, description="a token for each program, by name")
 
 
 class General(Strict):

@@ -17,8 +17,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relay.api.tokens import Tokens
 from relay.config import General
+from relay.credentials import Tokens
 from relay.render import one_line
 from relay.ui.hosts import Hosts, split_host
 from relay.ui.login import Login
@@ -162,7 +162,7 @@ class Guard:
         authorization = connection.headers.get("authorization")
         if authorization is not None and not path.startswith("/ui"):
             # Whoever shows a token is judged by it, whatever cookie comes along.
-            known = self.access.tokens.name(authorization)
+            known = self.access.tokens.bearer(authorization)
             return None if known is not None else _unauthorized("this token is not known")
         session = self.access.session(connection)
         connection.scope.setdefault("state", {})["session"] = session
