@@ -73,6 +73,7 @@ class Socket:
     remote: tuple[str, int] | None
     path: str | None  # of a unix socket
     is_server: bool | None  # None: not known
+    peer: tuple[str, int] | None = None  # of a connect: whom the kernel connected to, if not `remote`
 
 
 @dataclass(frozen=True, slots=True)

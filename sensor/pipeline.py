@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import orjson
 import structlog
 
-from sensor.event import Detail, Event, File, Lost
+from sensor.event import Detail, Event, File, Lost, Socket
 from sensor.outputs.channel import Alert
 from sensor.processes import ProcessTable
 from sensor.sockets import SENDS, Destinations
@@ -24,6 +24,9 @@ LOSS_EVERY_NS = 30_000_000_000
 
 KERNEL_PATH = "outrider.fd.kernel_path"
 """Where the opened file really was, if that differs from the path as it was written."""
+
+KERNEL_PEER = "outrider.fd.kernel_peer"
+"""Whom the kernel connected to, if that differs from the address that the caller's memory held at the end."""
 
 log = structlog.get_logger("sensor")
 
@@ -111,14 +114,13 @@ class Pipeline(Generic[Rule]):
         if event.type in SENDS:
             self._destinations.observe(event)
         matched = self._rules.match(event)
-        opened = _as_the_kernel_has_it(event.detail)
-        extra = {KERNEL_PATH: opened.kernel_path} if opened is not None else {}
+        really, extra = _as_the_kernel_has_it(event.detail)
         for rule in matched:
             self._send(self._renderer.alert(rule, event, extra))
-        if opened is None:
+        if really is None:
             return
         # Also where a rule matched: a dull rule for the link must not hide the one for what it leads to.
-        event.detail = opened
+        event.detail = really
         for rule in self._rules.match(event):
             if rule not in matched:
                 self._send(self._renderer.alert(rule, event, extra))
@@ -151,12 +153,15 @@ class Pipeline(Generic[Rule]):
         self._send(self._renderer.internal(LOSS_RULE, self._now_ns, text, fields))
 
 
-def _as_the_kernel_has_it(detail: Detail) -> File | None:
-    """With the name of the file that was really opened, where that is another than the one as written."""
+def _as_the_kernel_has_it(detail: Detail) -> tuple[Detail, dict[str, Any]]:
+    """The file that was really opened, the peer that was really connected to; None if that is the same."""
     if type(detail) is File and detail.kernel_path not in (None, detail.name):
         assert detail.kernel_path is not None
-        return replace(detail, name=detail.kernel_path)
-    return None
+        return replace(detail, name=detail.kernel_path), {KERNEL_PATH: detail.kernel_path}
+    if type(detail) is Socket and detail.peer is not None:
+        address, port = detail.peer
+        return replace(detail, remote=detail.peer), {KERNEL_PEER: f"{address}:{port}"}
+    return None, {}
 
 
 def json_line(value: dict[str, Any]) -> bytes:

@@ -40,7 +40,8 @@ def detail_of(call: Call) -> tuple[Detail, dict[str, Any]]:
         return None, params
     named = call.table.fd
     fd = signed(call.args[named]) if named is not None and named >= 0 else call.res
-    socket, connected = addresses.socket(fd, sock, call.found.get(Tag.ADDR))
+    connect = call.table.event == "connect"
+    socket, connected = addresses.socket(fd, sock, call.found.get(Tag.ADDR), connect=connect)
     params["connected"] = connected
     params |= {one.name: _of_socket(one, socket) for one in call.table.params if one.source == "sock"}
     return socket, params

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from sensor.event import Event, File, Lost
+from sensor.event import Event, File, Lost, Socket
 from sensor.outputs.channel import Alert
-from sensor.pipeline import KERNEL_PATH, LOSS_EVERY_NS, LOSS_RULE, Pipeline, json_line
+from sensor.pipeline import KERNEL_PATH, KERNEL_PEER, LOSS_EVERY_NS, LOSS_RULE, Pipeline, json_line
 from sensor.processes import NoProc, ProcessTable
 from tests.sensor.events import NOW, event, exec_, file, task
 
@@ -80,6 +80,24 @@ def test_a_rule_for_the_link_does_not_hide_the_one_for_the_file() -> None:
         ("dull", "/tmp/dull"),
         ("shadow", "/etc/shadow"),
     ]
+
+
+def test_an_address_that_was_written_over_does_not_hide_the_peer() -> None:
+    class Metadata:
+        def match(self, event: Event) -> Sequence[str]:
+            assert isinstance(event.detail, Socket)
+            return ["metadata"] if event.detail.remote == ("169.254.169.254", 80) else []
+
+    class Remote(Plain):
+        def alert(self, rule: str, event: Event, extra: dict[str, Any]) -> Alert:
+            return Alert(rule, orjson.dumps(extra), is_json=True)
+
+    kept = Kept()
+    made: Pipeline[str] = Pipeline(ProcessTable(NoProc()), Metadata(), Remote(), [kept])
+    peer, decoy = ("169.254.169.254", 80), ("127.0.0.1", 80)
+    made.feed([event("connect", detail=Socket(3, 2, 6, ("10.0.0.1", 9), decoy, None, None, peer))])
+    made.feed([event("connect", detail=Socket(3, 2, 6, ("10.0.0.1", 9), decoy, None, None))])
+    assert kept.fields() == [{KERNEL_PEER: "169.254.169.254:80"}]
 
 
 def test_one_event_that_cannot_be_judged_costs_only_itself() -> None:

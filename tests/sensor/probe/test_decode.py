@@ -173,15 +173,22 @@ HERE, PEER, MEANT = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2]), bytes([10, 0, 0,
     ],
 )
 def test_whom_the_caller_meant(passed: bytes | None, remote: tuple[str, int]) -> None:
-    found, connected = addresses.socket(5, sock(2, HERE, 999, PEER, 443), passed)
+    found, connected = addresses.socket(5, sock(2, HERE, 999, PEER, 443), passed, connect=True)
     assert (found.remote, found.local, connected) == (remote, ("10.0.0.1", 999), True)
+    assert found.peer == (None if remote == ("10.0.0.2", 443) else ("10.0.0.2", 443))
+
+
+@pytest.mark.parametrize("decoy", [sockaddr(MEANT, 80), struct.pack("<H", 1) + b"/dev/log\0"])
+def test_an_address_passed_with_what_is_sent_on_a_connection_misleads_nobody(decoy: bytes) -> None:
+    found, _ = addresses.socket(5, sock(2, HERE, 999, PEER, 443), decoy, connect=False)
+    assert (found.remote, found.path, found.peer) == (("10.0.0.2", 443), None, None)
 
 
 def test_addresses_without_a_peer_and_mapped_ones() -> None:
-    nobody, _ = addresses.socket(5, sock(2, bytes(4), 0, bytes(4), 0, state=7), None)
+    nobody, _ = addresses.socket(5, sock(2, bytes(4), 0, bytes(4), 0, state=7), None, connect=True)
     assert (nobody.remote, addresses.tuple_text(nobody)) == (None, "0.0.0.0:0->0.0.0.0:0")
     mapped = bytes(10) + b"\xff\xff" + PEER
-    six, _ = addresses.socket(5, sock(10, mapped, 1, mapped, 2), sockaddr(mapped, 2, family=10))
+    six, _ = addresses.socket(5, sock(10, mapped, 1, mapped, 2), sockaddr(mapped, 2, family=10), connect=True)
     assert (six.local, six.remote) == (("10.0.0.2", 1), ("10.0.0.2", 2))
 
 

@@ -101,6 +101,18 @@ def test_datagrams_go_where_they_are_sent() -> None:
     assert one.protocol == socket.IPPROTO_UDP
 
 
+def test_a_decoy_with_what_is_sent_on_a_connection_is_not_taken_for_the_peer() -> None:
+    events = seen("""
+        server = socket.create_server(("127.0.0.1", 0))
+        one = socket.create_connection(server.getsockname())
+        decoy = b"\\x02\\x00\\x00\\x35\\x7f\\x01\\x02\\x03" + bytes(8)
+        libc.sendto(one.fileno(), b"abc", 3, 0, decoy, 16)
+        """)
+    ((sent, socket_),) = sockets(events, "sendto")
+    ((_, connected),) = sockets(events, "connect")
+    assert (sent.res, socket_.remote, connected.peer) == (3, connected.remote, None)
+
+
 def test_dup_onto_standard_input_is_of_the_socket() -> None:
     events = seen("""
         server = socket.create_server(("127.0.0.1", 0))
