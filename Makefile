@@ -54,7 +54,9 @@ bpf-check: $(STAMP)  ## build the BPF object again and compare instructions, map
 	$(BIN)/python scripts/check_bpf.py
 
 bench: $(STAMP)  ## ingest, delivery, memory and rules, beside their baselines
+	sh scripts/system_packages.sh bench
 	$(BIN)/python -m benchmarks.relay
+	$(BIN)/python -m benchmarks.endpoint
 	$(BIN)/python -m benchmarks.rules
 
 soak: $(STAMP)  ## half the maximum rate for SOAK_MINUTES (20): what grows?

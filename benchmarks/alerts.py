@@ -56,9 +56,13 @@ class Alerts:
         return self
 
     def __next__(self) -> bytes:
+        return self.at(time.time_ns())
+
+    def at(self, time_ns: int) -> bytes:
+        """One that is taken to be posted then: latency counts from there."""
         return b"%s%d%s%s%012x%s" % (
             self._head,
-            time.time_ns(),  # the sink takes the latency from it
+            time_ns,
             self._middle,
             self._run,
             next(self._numbers),

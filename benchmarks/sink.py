@@ -1,7 +1,7 @@
 """Takes what a webhook output sends, as cheaply as Python can. Prints its port, then serves until killed.
 
-GET /stats answers JSON: {"count": posts, "unique": different bodies, "first": s, "last": s, "ms": {p50, p99,
-p100: from the body's evt.time to here}} and starts from nothing again.
+GET /stats answers JSON: {"count": posts, "unique": different alerts at each path, "first": s, "last": s,
+"ms": {p50, p99, p100: from the body's evt.time to here}} and starts from nothing again.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ class Stats:
         self.latency: list[int] = []
         self.first = self.last = 0.0
 
-    def take(self, body: bytes) -> None:
+    def take(self, path: bytes, body: bytes) -> None:
         self.last = time.time()
         self.count += 1
         self.first = self.first or self.last
-        self.uuids.add(body[-48:])
+        uuid = body.find(b'"uuid":"') + 8
+        self.uuids.add(path + body[uuid : uuid + 32])
         sent = body.find(b'"evt.time":') + 11
         self.latency.append(int(self.last * 1e9) - int(body[sent : sent + 19]))
 
@@ -66,7 +67,7 @@ class Sink(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
             Sink.stats = Stats()
             return
-        Sink.stats.take(body)
+        Sink.stats.take(head.split(b" ", 2)[1], body)
         self.transport.write(_OK)
 
 

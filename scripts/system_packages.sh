@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to the system packages that a purpose needs (Debian or Ubuntu): installs what is missing where
-# that is allowed, otherwise names the command. usage: system_packages.sh venv|run|test|bpf
+# that is allowed, otherwise names the command. usage: system_packages.sh venv|run|test|bpf|bench
 set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -11,6 +11,7 @@ want() { missing="$missing $1"; }
 case "${1:-}" in
 venv) want python3-venv ;;
 run) libbpf || want libbpf1 ;;
+bench) has strace || want strace ;;
 test)
     libbpf || want libbpf1
     has strace || want strace
@@ -53,4 +54,4 @@ else
     echo "missing:$missing; install with: sudo $command" >&2
 fi
 # What the tests or the sensor cannot do without these, they say themselves.
-[ "$1" = run ] || [ "$1" = test ]
+[ "$1" = run ] || [ "$1" = test ] || [ "$1" = bench ]
