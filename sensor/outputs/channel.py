@@ -14,6 +14,9 @@ import structlog
 LOG_EVERY_S = 10.0
 """Drops are logged at once, and then at most this often, with how many there were."""
 
+PATIENCE_S = 5.0
+"""How long a sink may take to notice that it is to give up."""
+
 log = structlog.get_logger("sensor")
 
 
@@ -90,16 +93,24 @@ class FairQueue:
 class Channel:
     """Hands alerts to a sink on a thread of its own."""
 
-    def __init__(self, sink: Sink, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        capacity: int,
+        clock: Callable[[], float] = time.monotonic,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self.sink = sink
         self.sent = 0
         self.dropped = 0
         self._queue = FairQueue(capacity)
         self._clock = clock
+        self._patience_s = patience_s
         self._said: float | None = None
         self._unsaid = 0
         self._wake = threading.Condition()
         self._closing = False
+        self._sending = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"output-{sink.name}", daemon=True)
 
@@ -122,9 +133,9 @@ class Channel:
             self._wake.notify()
         self._thread.join(timeout)
         self._stopping.set()
-        self._thread.join(5)
+        self._thread.join(self._patience_s)
         with self._wake:
-            left = len(self._queue)
+            left = len(self._queue) + self._sending  # whoever hangs in the sink is not waited for
             while self._queue.take() is not None:
                 pass
         if left:
@@ -135,7 +146,15 @@ class Channel:
 
     def _run(self) -> None:
         while (alert := self._next()) is not None:
-            if self.sink.send(alert, self._stopping):
+            try:
+                taken = self.sink.send(alert, self._stopping)
+            except Exception as error:
+                # Whatever it is about this alert: the thread must live for the next one.
+                log.error("output failed", output=self.sink.name, rule=alert.rule, exc_info=error)
+                taken = False
+            with self._wake:
+                self._sending = False
+            if taken:
                 self.sent += 1
             else:
                 self._drop(1, "not delivered")
@@ -145,6 +164,7 @@ class Channel:
             while not self._stopping.is_set():
                 alert = self._queue.take()
                 if alert is not None or self._closing:
+                    self._sending = alert is not None
                     return alert
                 self._wake.wait()
             return None

@@ -11,6 +11,8 @@ import ssl
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
 
 import httpx
 import structlog
@@ -22,6 +24,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 15.0
 TIMEOUT_S = 10.0
 _REFUSED = frozenset({400, 413, 415, 422})
 """What the other side will never take, however often."""
+_PIECES = 8
+"""Of a reply's body that are read; each comes in one read from the network."""
 
 log = structlog.get_logger("sensor")
 
@@ -81,7 +85,9 @@ class HttpOutput:
     def _post(self, body: bytes, kind: str) -> str | None:
         """Why it was not taken; None if it was. Never the URL, which may hold a secret."""
         try:
-            reply = self._client.post(self._url, content=body, headers={"Content-Type": kind})
+            headers = {"Content-Type": kind}
+            with self._client.stream("POST", self._url, content=body, headers=headers) as reply:
+                _read_little(reply)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return f"no reply: {type(error).__name__}"
         if reply.is_success:
@@ -92,6 +98,13 @@ class HttpOutput:
         if self._away:
             log.info("alerts are delivered again", output=self.name)
             self._away = False
+
+
+def _read_little(reply: httpx.Response) -> None:
+    """So that the connection can be used again; not what is endless. The status alone counts."""
+    with suppress(httpx.HTTPError):
+        for _ in islice(reply.iter_raw(), _PIECES):
+            pass
 
 
 def tls_context(settings: HttpOutputSettings) -> ssl.SSLContext:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -75,6 +77,50 @@ def test_a_hanging_sink_blocks_nobody_and_everything_is_accounted_for() -> None:
     assert channel.dropped == 10_000
 
 
+class Deaf(Stuck):
+    """A sink that does not notice the end either."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = threading.Event()
+
+    def send(self, alert: Alert, stopping: threading.Event) -> bool:
+        self.entered.set()
+        return self.release.wait(60)
+
+
+def test_the_alert_that_hangs_in_a_sink_is_counted_too() -> None:
+    sink = Deaf()
+    channel = Channel(sink, 100_000, patience_s=0)
+    channel.start()
+    channel.put(alert())
+    assert sink.entered.wait(10)
+    channel.put(alert())
+    channel.close(0)
+    sink.release.set()
+    assert channel.dropped == 2
+
+
+def test_a_sink_that_fails_costs_one_alert_not_the_output() -> None:
+    class Failing:
+        name = "failing"
+
+        def send(self, alert: Alert, stopping: threading.Event) -> bool:
+            if alert.rule == "bad":
+                raise RuntimeError("nobody thought of this")
+            return True
+
+        def close(self) -> None:
+            pass
+
+    channel = Channel(Failing(), 100_000)
+    channel.put(alert("bad"))
+    channel.put(alert("good"))
+    channel.start()
+    channel.close(10)
+    assert (channel.sent, channel.dropped) == (1, 1)
+
+
 def test_closing_delivers_what_is_queued() -> None:
     stream = io.BytesIO()
     channel = Channel(StdoutOutput(stream), 1 << 20)
@@ -100,7 +146,7 @@ def http(replies: list[int | Exception], seen: list[httpx.Request]) -> HttpOutpu
         reply = replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
-        return httpx.Response(reply)
+        return httpx.Response(reply, stream=httpx.ByteStream(b""))
 
     return HttpOutput(SETTINGS, transport=httpx.MockTransport(handle), pause=lambda stop, seconds: None)
 
@@ -115,6 +161,59 @@ def test_an_alert_is_sent_again_with_the_same_uuid() -> None:
     assert len({body["uuid"] for body in bodies[:4]}) == 1
     assert bodies[4]["uuid"] != bodies[0]["uuid"]
     assert {key: bodies[0][key] for key in ("output", "rule")} == {"output": "x", "rule": "a"}
+
+
+class Endless(httpx.SyncByteStream):
+    def __init__(self) -> None:
+        self.given = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.given += 1
+            assert self.given < 1_000, "read without a bound"
+            yield b"x" * 65_536
+
+
+class Cut(httpx.SyncByteStream):
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"{"
+        raise httpx.ReadTimeout("the rest never comes")
+
+
+@pytest.mark.parametrize("stream", [Endless(), Cut()])
+def test_the_status_counts_whatever_the_body_of_the_reply_is(stream: httpx.SyncByteStream) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=stream))
+    output = HttpOutput(SETTINGS, transport=transport, pause=lambda stop, seconds: pytest.fail("sent again"))
+    assert output.send(alert(), threading.Event())
+
+
+def test_the_connection_is_used_again() -> None:
+    ports: list[int] = []
+
+    class Relay(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            ports.append(self.client_address[1])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = SecretStr(f"http://127.0.0.1:{server.server_port}/")
+        output = HttpOutput(HttpOutputSettings(enabled=True, url=url))
+        assert output.send(alert(), threading.Event())
+        assert output.send(alert(), threading.Event())
+        output.close()
+        server.shutdown()
+    assert len(ports) == 2
+    assert len(set(ports)) == 1
 
 
 def test_what_is_refused_is_not_sent_again() -> None:
