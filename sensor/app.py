@@ -53,6 +53,7 @@ class Sensor:
             channel.start()
         try:
             self._watch(stop, until_empty)
+            self._empty()
         finally:
             self._probe.close()
             self._pipeline.finish()
@@ -63,6 +64,12 @@ class Sensor:
         counters = self._pipeline.counters
         sent = {channel.sink.name: channel.sent for channel in self._channels}
         log.info("ended", events=counters.events, alerts=counters.alerts, lost=counters.lost, delivered=sent)
+
+    def _empty(self) -> None:
+        """Judge what is in the ring already: whoever ends the sensor does not hide what led to it."""
+        self._probe.detach()
+        while batch := self._probe.read_batch(0):
+            self._pipeline.feed(batch)
 
     def _watch(self, stop: threading.Event, until_empty: bool) -> None:
         while not stop.is_set():

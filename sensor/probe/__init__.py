@@ -45,5 +45,8 @@ class Probe(Protocol):
     def read_batch(self, timeout: float) -> Sequence[Event | Lost]:
         """The events at hand; waits at most `timeout` seconds for the first; empty when there are none."""
 
+    def detach(self) -> None:
+        """Let nothing new in; what is at hand can still be read."""
+
     def close(self) -> None:
         """Let go of everything; may be called twice."""

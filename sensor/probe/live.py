@@ -46,6 +46,10 @@ class LiveProbe:
             batch.append(Lost(time.time_ns(), lost))
         return batch
 
+    def detach(self) -> None:
+        """No new events from now on."""
+        self._kernel.detach()
+
     def close(self) -> None:
         """Detach and free; may be called twice."""
         self._kernel.close()

@@ -72,6 +72,10 @@ class ReplayProbe:
             batch.append(Lost(batch[-1].time_ns if batch else self.boot_epoch_ns, count))
         return batch
 
+    def detach(self) -> None:
+        """Read no further."""
+        self._frames = iter(())
+
     def close(self) -> None:
         """Close the file; may be called twice."""
         if self._stream is not None:

@@ -24,13 +24,16 @@ from tests.sensor.events import event
 class Recorded:
     def __init__(self, *batches: list[Event | Lost]) -> None:
         self.batches = list(batches)
-        self.closed = False
+        self.closed = self.detached = False
 
     def open(self) -> None:
         pass
 
     def read_batch(self, timeout: float) -> Sequence[Event | Lost]:
         return self.batches.pop(0) if self.batches else []
+
+    def detach(self) -> None:
+        self.detached = True
 
     def close(self) -> None:
         self.closed = True
@@ -64,6 +67,22 @@ def test_a_replay_ends_by_itself_and_delivers_all(tmp_path: Path) -> None:
     assert [orjson.loads(line)["num"] for line in stream.getvalue().splitlines()] == [1, 2, 3]
     assert probe.closed
     assert not alive.exists()
+
+
+def test_what_led_to_the_end_is_judged_too() -> None:
+    class Ended(Recorded):
+        def read_batch(self, timeout: float) -> Sequence[Event | Lost]:
+            assert self.detached  # or there might be no end of it
+            return super().read_batch(timeout)
+
+    probe = Ended([event(num=1)], [event(num=2)])
+    stream = io.BytesIO()
+    channel = Channel(StdoutOutput(stream), 1 << 20)
+    stop = threading.Event()
+    stop.set()
+    pipeline = Pipeline(ProcessTable(NoProc()), Everything(), Everything(), [channel])
+    Sensor(probe, pipeline, [channel], None).run(stop)
+    assert [orjson.loads(line)["num"] for line in stream.getvalue().splitlines()] == [1, 2]
 
 
 def test_a_failing_probe_still_delivers_what_was_seen() -> None:
