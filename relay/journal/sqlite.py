@@ -37,6 +37,10 @@ from relay.journal.writer import Job, Stats, Writer
 
 FILE = "journal.db"
 READERS = 3
+FATES_WAIT = 0.002
+"""Seconds that a few fates wait for an alert to share its commit: else the next alert waits for theirs."""
+FATES_MOST = 16
+"""So many fates are committed at once: an output may be waiting for them."""
 QUEUE_BYTES = 32 * 2**20
 """Bodies that wait for the writer; beyond it `append` waits, and sockets are not read."""
 TAIL_BYTES = 4 * 2**20
@@ -89,6 +93,10 @@ class Journal:
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []  # one a reader's thread
         self._incoming: list[Job] = []
+        self._writing = 0  # jobs at the writer; meanwhile others gather here
+        self._soon = False  # they are handed over at the end of this turn of the loop
+        self._timer: asyncio.TimerHandle | None = None  # or then
+        self._closing = False
         self._queued_bytes = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -132,6 +140,7 @@ class Journal:
 
     async def close(self) -> None:
         """Commit what was handed over, and give the directory free."""
+        self._closing = True
         self._hand_over()
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._reading:
@@ -190,7 +199,7 @@ class Journal:
         state = await self._lane(lane)
         plan = state.settle(settlements)
         try:
-            await self._submit(plans=[plan])
+            await self._submit(plans=[plan], fates=len(settlements))
         except BaseException:
             self._lanes.pop(lane, None)  # memory is ahead of the file: read it again
             raise
@@ -277,15 +286,37 @@ class Journal:
 
     async def _submit(self, **job: Any) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if not self._incoming:
-            # What else arrives in this turn of the loop goes along.
-            asyncio.get_running_loop().call_soon(self._hand_over)
         self._incoming.append(Job(future, **job))
+        self._arrange()
         return await future
 
+    def _arrange(self) -> None:
+        """Hand over what has gathered: at the end of this turn of the loop, or, a few fates only, soon."""
+        if self._closing:
+            self._hand_over()
+            return
+        if self._writing or self._soon or not self._incoming:
+            return
+        loop = asyncio.get_running_loop()
+        if not self._few_fates():
+            self._soon = True
+            loop.call_soon(self._hand_over)
+        elif self._timer is None:
+            self._timer = loop.call_later(FATES_WAIT, self._hand_over)
+
+    def _few_fates(self) -> bool:
+        return (
+            all(job.plans for job in self._incoming) and sum(job.fates for job in self._incoming) < FATES_MOST
+        )
+
     def _hand_over(self) -> None:
+        self._soon = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         jobs, self._incoming = self._incoming, []
         if jobs:
+            self._writing += len(jobs)
             self._writer.submit(jobs)
 
     def _committed(self, jobs: Sequence[Job]) -> None:
@@ -300,6 +331,8 @@ class Journal:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+        self._writing -= len(jobs)
+        self._arrange()
         if self._queued_bytes <= QUEUE_BYTES:
             self._room.set()
         self._news.set()

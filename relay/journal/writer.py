@@ -30,6 +30,7 @@ class Job:
     future: asyncio.Future[Any]
     alerts: Sequence[NewAlert] = ()
     plans: Sequence[Plan] = ()
+    fates: int = 0  # settlements in `plans`
     call: Callable[[sqlite3.Connection], Any] | None = None
     result: Any = None
     error: BaseException | None = None
