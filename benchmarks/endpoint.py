@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,18 +92,22 @@ def started(
         else:
             words = _this_relay(Path(folder), port, good, bad)
         child = subprocess.Popen(
-            ["taskset", "-c", MEASURED, *under, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["taskset", "-c", MEASURED, *under, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             wait_for(f"http://127.0.0.1:{port}/ping")
             yield port, endpoint.pid or child.pid
         finally:
-            child.terminate()
-            try:
+            # The group: strace alone would leave what it runs.
+            os.killpg(child.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(20)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
 
 def _filled(word: str, named: dict[str, str]) -> str:
