@@ -13,6 +13,8 @@ import yaml
 Path_: TypeAlias = tuple[str | int, ...]
 """Where a value stands: ("outputs", "oncall", "url")."""
 
+VALUES_MOST = 50_000
+"""A few lines of aliases to aliases can stand for any number of values."""
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[^}]*)\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -45,6 +47,7 @@ class Document:
     file: Path
     value: Any = None
     lines: dict[Path_, int] = field(default_factory=dict)
+    values: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, path: Path_) -> int:
@@ -83,6 +86,10 @@ def _value(
     node: yaml.Node, path: Path_, document: Document, environment: Mapping[str, str], *, depth: int
 ) -> Any:
     document.lines.setdefault(path, node.start_mark.line + 1)
+    document.values += 1
+    if document.values > VALUES_MOST:
+        said = f"more than {VALUES_MOST} values; is an alias repeated in others?"
+        raise ConfigError([Problem(document.file, node.start_mark.line + 1, said)])
     if depth > 20:  # anchors can be nested without end
         document.problem(path, "is nested too deeply")
         return None

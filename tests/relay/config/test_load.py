@@ -121,6 +121,14 @@ def test_everything_at_once_in_the_order_of_the_lines(tmp_path: Path) -> None:
     assert len(found) >= 6
 
 
+def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """A thousand million values in nine lines."""
+    lines = ["a0: &a0 x"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    (said,) = problems(tmp_path, "\n".join(lines))
+    assert "more than 50000 values" in said
+
+
 def test_a_secret_is_never_said(tmp_path: Path) -> None:
     text = (
         f"outputs:\n  a:\n    type: webhook\n    url: {SECRET}\n"
