@@ -1,4 +1,5 @@
-"""The contracts of the journal: a Log that alerts are appended to, and a Ledger of what became of them.
+"""The contracts of the journal: a Log that alerts are appended to, and a Ledger of what became of them
+(its own contract is in relay.journal.ledger).
 
 A lane is (output, priority). A lane's cursor is the contiguous prefix of sequence numbers that is settled;
 what lies beyond it in flight, waiting or failed is a row, in a bounded window. Waiting means: past the cursor
@@ -56,8 +57,8 @@ class State(StrEnum):
     DELIVERED = "delivered"
     DEAD = "dead"  # rejected, or retry_for is over: a dead letter
     SUMMARISED = "summarised"
-    EXPIRED = "expired"  # retention by size took it while it was owed
-    DISCARDED = "discarded"  # a person dropped it
+    EXPIRED = "expired"  # retention by size took it while it was owed, or a dead letter
+    DISCARDED = "discarded"  # a person dropped it, or handed it over to another output
     NOT_ROUTED = "not routed"
 
 
@@ -93,11 +94,12 @@ class Settlement(NamedTuple):
     ref: str | None = None
     next_try_ns: int | None = None
     first_try_ns: int | None = None  # moved forward by time that does not count as trying; None: at_ns
+    request: str | None = None  # of a dead letter: method, host and size, without secrets
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A row of a lane beyond the cursor that is still open: to be tried again at `next_try_ns`."""
+    """A row of a lane that is open: to be tried at `next_try_ns`. A re-opened one is below the cursor."""
 
     seq: int
     attempts: int
@@ -137,8 +139,8 @@ class Log(Protocol):
         """These alerts; a number that is no longer there is left out."""
         ...
 
-    async def pending(self, lane: Lane) -> Sequence[Pending]:
-        """Open rows of the lane, by next_try_ns; at start of a worker."""
+    async def pending(self, lane: Lane, after: int = 0, limit: int | None = None) -> Sequence[Pending]:
+        """Open rows of the lane with seq > after, by seq; also those that a person has re-opened."""
         ...
 
     async def settle(self, lane: Lane, settlements: Sequence[Settlement]) -> None:
@@ -196,47 +198,3 @@ class Orphan:
     output: str
     waiting: int  # those that were never tried may still be found not to be routed there
     oldest_ns: int  # received_ns of the oldest
-
-
-class Ledger(Protocol):
-    async def alerts(self, where: Filter, *, before: int | None, limit: int) -> Page:
-        """Newest first."""
-        ...
-
-    async def alert(self, alert_id: str) -> Alert | None: ...
-
-    async def fates(self, alerts: Sequence[Alert]) -> Mapping[int, Sequence[Fate]]:
-        """By seq: one fate for every output that existed when the alert was journalled, or owes it."""
-        ...
-
-    async def counts(self, since_ns: int, most: int) -> Sequence[int]:
-        """By priority: how many were received since then, each counted up to `most`."""
-        ...
-
-    async def depth(self, output: str) -> Depth: ...
-
-    async def generation(
-        self, output: str, routing: Mapping[str, str], *, since_ns: int | None = None
-    ) -> Generation:
-        """The output's routing in force; a new generation, from newest() on, if the text changed.
-
-        An output's first generation begins at what was received since `since_ns`. No worker may run for
-        the output meanwhile.
-        """
-        ...
-
-    async def rename(self, old: str, new: str) -> None:
-        """What is noted for `old` is `new`'s, which was never there. No worker may run for either."""
-        ...
-
-    async def orphans(self) -> Sequence[Orphan]:
-        """What is owed to outputs that were removed (their routing is REMOVED)."""
-        ...
-
-    async def generations(self) -> Sequence[Generation]: ...
-
-    async def refuse(self, body: bytes, reason: str, received_from: str, at_ns: int) -> None:
-        """Keep the first 64 KiB of a refused body; the list is bounded, the oldest go."""
-        ...
-
-    async def refused(self, limit: int) -> Sequence[Mapping[str, object]]: ...

@@ -6,7 +6,7 @@ The journal's tables are the truth; this is rebuilt from them at start and after
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from relay.journal.base import Lane, Settlement, State
@@ -34,6 +34,7 @@ class Plan:
     new: list[Range] = field(default_factory=list)
     longer: list[Range] = field(default_factory=list)  # exist already; to_seq and at_ns have grown
     rows: list[Settlement] = field(default_factory=list)
+    late: list[Settlement] = field(default_factory=list)  # below the cursor: for rows that are open again
 
 
 @dataclass(slots=True)
@@ -46,7 +47,8 @@ class LaneState:
     order: list[int] = field(default_factory=list)
     start: int = 0  # order[:start] is settled and below the cursor
     closed: set[int] = field(default_factory=set)
-    open: set[int] = field(default_factory=set)  # have a row that is to be tried again
+    open: set[int] = field(default_factory=set)  # beyond the cursor, have a row that is to be tried again
+    late: int = 0  # rows that are open again, at or below the cursor; in `balance` too
     last: Range | None = None
 
     @property
@@ -73,8 +75,12 @@ class LaneState:
         plan = Plan(self.lane, self.cursor)
         plain: dict[int, Settlement] = {}
         for one in settlements:
-            if one.seq in self.closed or one.seq <= self.cursor:
+            if one.seq <= self.cursor:
+                if self.late and one.state is not State.NOT_ROUTED:
+                    plan.late.append(one)
                 continue
+            if one.seq in self.closed or (one.state is State.NOT_ROUTED and one.seq in self.open):
+                continue  # a person has opened what the routing leaves out
             if one.state is State.RETRYING:
                 self.open.add(one.seq)
                 plan.rows.append(one)
@@ -91,6 +97,29 @@ class LaneState:
         self._advance()
         plan.cursor = self.cursor
         return plan
+
+    def closed_late(self, count: int) -> None:
+        """So many rows of `Plan.late` were still open."""
+        self.late -= count
+        self.balance -= count
+
+    def reopen(self, seqs: Iterable[int]) -> None:
+        """These have an open row now."""
+        for seq in seqs:
+            if seq <= self.cursor:
+                self.late += 1
+                self.balance += 1
+                continue
+            self.open.add(seq)
+            if seq in self.closed:
+                self.closed.discard(seq)
+                self.balance += 1
+
+    def lose(self, seqs: Iterable[int]) -> None:
+        """These are not in the journal any more, or nothing to this output; no worker holds them."""
+        for seq in seqs:
+            if seq > self.cursor and seq not in self.closed:
+                self.balance -= 1
 
     def _ranges(self, plain: dict[int, Settlement], plan: Plan) -> None:
         """Runs of alerts that follow each other in the lane become one range."""

@@ -15,8 +15,9 @@ AT_ONCE = 500
 _UNSETTLED = (
     " FROM alert WHERE priority = :priority AND seq > :cursor AND seq <= :last AND NOT EXISTS"
     " (SELECT 1 FROM fate WHERE output = :output AND fate.seq = alert.seq AND state != 'retrying')"
-    " AND alert.seq > coalesce((SELECT to_seq FROM delivered WHERE output = :output"
-    " AND delivered.priority = :priority AND from_seq <= alert.seq ORDER BY from_seq DESC LIMIT 1), 0)"
+    " AND (EXISTS (SELECT 1 FROM fate WHERE output = :output AND fate.seq = alert.seq)"
+    " OR alert.seq > coalesce((SELECT to_seq FROM delivered WHERE output = :output"
+    " AND delivered.priority = :priority AND from_seq <= alert.seq ORDER BY from_seq DESC LIMIT 1), 0))"
 )
 
 
@@ -51,7 +52,11 @@ def rename(connection: sqlite3.Connection, old: str, new: str) -> bool:
 
     The names themselves are last: after a crash it is done again, and finds the rest.
     """
-    for table, key in (("fate", "seq"), ("delivered", "(priority, from_seq)")):
+    for table, key in (
+        ("fate", "seq"),
+        ("delivered", "(priority, from_seq)"),
+        ("passed", "(priority, from_seq)"),
+    ):
         columns = key.strip("()")
         found = connection.execute(
             f"UPDATE {table} SET output = ?1 WHERE output = ?2 AND {key} IN"
@@ -101,7 +106,15 @@ def _owed(
     (beyond,) = connection.execute(
         "SELECT count(*) FROM alert WHERE priority = ? AND seq > ? AND seq <= ?", (priority, window, last)
     ).fetchone()
-    row = connection.execute(
-        f"SELECT received_ns{_UNSETTLED} ORDER BY seq LIMIT 1", lane | {"last": last}
+    late, oldest = connection.execute(
+        "SELECT count(*), min(received_ns) FROM fate JOIN alert ON alert.seq = fate.seq"
+        " WHERE output = :output AND fate.priority = :priority AND fate.seq <= :cursor"
+        " AND state = 'retrying'",
+        lane,
     ).fetchone()
-    return near + beyond, row[0] if row else None
+    if oldest is None:
+        row = connection.execute(
+            f"SELECT received_ns{_UNSETTLED} ORDER BY seq LIMIT 1", lane | {"last": last}
+        ).fetchone()
+        oldest = row[0] if row else None
+    return near + beyond + late, oldest

@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from relay.alert import PRIORITIES, Alert
-from relay.journal.base import REMOVED, Fate, Filter, Generation, Lane, Page, Pending, State
+from relay.journal.base import Filter, Generation, Lane, Page, Pending, State
 from relay.journal.ids import uuid7_ms
 
 Judge = Callable[[Mapping[str, str], Alert], str | None]
 """Why this routing leaves the alert out; None if it takes it."""
 
-_COLUMNS = (
-    "alert.seq, id, time_ns, received_ns, priority, rule, source, hostname, content, normalised,"
+ALERT_COLUMNS = (
+    "alert.seq, id, time_ns, received_ns, alert.priority, rule, source, hostname, content, normalised,"
     " received_from, body"
 )
-_FROM = f"SELECT {_COLUMNS} FROM alert JOIN body ON body.seq = alert.seq"
+FROM_ALERT = f"SELECT {ALERT_COLUMNS} FROM alert JOIN body ON body.seq = alert.seq"
+EXPIRED = "Retention removed this alert while it was owed; this is all that is left of it."
+_LEFT = (
+    "SELECT seq, id, time_ns, received_ns, priority, rule, source, hostname, 'text', '', received_from,"
+    f" CAST('{EXPIRED}' AS BLOB) FROM expired"
+)
 _CLOCK_SLACK_NS = 10 * 60 * 10**9
 
 
@@ -40,20 +45,20 @@ def to_alert(row: Sequence[Any]) -> Alert:
 
 
 def lane_after(connection: sqlite3.Connection, priority: int, after: int, limit: int) -> list[Alert]:
-    query = f"{_FROM} WHERE priority = ? AND alert.seq > ? ORDER BY alert.seq LIMIT ?"
+    query = f"{FROM_ALERT} WHERE priority = ? AND alert.seq > ? ORDER BY alert.seq LIMIT ?"
     return [to_alert(row) for row in connection.execute(query, (priority, after, limit))]
 
 
 def by_seq(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[Alert]:
-    query = f"{_FROM} WHERE alert.seq IN (SELECT value FROM json_each(?)) ORDER BY alert.seq"
+    query = f"{FROM_ALERT} WHERE alert.seq IN (SELECT value FROM json_each(?)) ORDER BY alert.seq"
     return [to_alert(row) for row in connection.execute(query, (json.dumps(list(seqs)),))]
 
 
 def lane_numbers(
     connection: sqlite3.Connection, lane: Lane, newest: int
-) -> tuple[int, int, list[int], set[int], set[int]]:
+) -> tuple[int, int, list[int], set[int], set[int], int]:
     """Cursor, how many alerts lie beyond it up to `newest`; the numbers up to the last that has a fate, which
-    of these are settled, and which open. The worker's window bounds them."""
+    of these are settled, and which open (the worker's window bounds them); how many are open below it."""
     row = connection.execute(
         "SELECT cursor FROM lane WHERE output = ? AND priority = ?", _key(lane)
     ).fetchone()
@@ -83,35 +88,55 @@ def lane_numbers(
     closed = {seq for seq, state in rows if state != State.RETRYING}
     for start, end in ranges:
         closed.update(seq for seq in order if start <= seq <= end and seq not in opened)
-    return cursor, beyond, order, closed & set(order), opened
+    (late,) = connection.execute(
+        "SELECT count(*) FROM fate WHERE output = ? AND priority = ? AND seq <= ? AND state = 'retrying'",
+        (*_key(lane), cursor),
+    ).fetchone()
+    return cursor, beyond, order, closed & set(order), opened, late
 
 
-def pending(connection: sqlite3.Connection, lane: Lane) -> list[Pending]:
+def pending(connection: sqlite3.Connection, lane: Lane, after: int, limit: int | None) -> list[Pending]:
     rows = connection.execute(
         "SELECT seq, attempts, first_try_ns, next_try_ns, coalesce(why, '') FROM fate"
-        " WHERE output = ? AND priority = ? AND state = 'retrying' ORDER BY next_try_ns",
-        _key(lane),
+        " WHERE output = ? AND priority = ? AND state = 'retrying' AND seq > ? ORDER BY seq LIMIT ?",
+        (*_key(lane), after, -1 if limit is None else limit),
     )
     return [Pending(*row) for row in rows]
 
 
-def oldest_unsettled(connection: sqlite3.Connection, lanes: Iterable[tuple[int, int]]) -> int | None:
-    """received_ns of the oldest alert among the first unsettled of each (priority, after)."""
-    found = [
-        row[0]
-        for priority, after in lanes
-        if (
-            row := connection.execute(
+def oldest_unsettled(
+    connection: sqlite3.Connection, output: str, lanes: Iterable[tuple[int, int, bool]]
+) -> int | None:
+    """received_ns of the oldest of the first unsettled of each (priority, cursor, is any beyond it)."""
+    found = []
+    for priority, cursor, beyond in lanes:
+        found += connection.execute(
+            "SELECT received_ns FROM alert WHERE seq = (SELECT min(seq) FROM fate WHERE output = ?"
+            " AND priority = ? AND state = 'retrying' AND seq <= ?)",
+            (output, priority, cursor),
+        ).fetchall()
+        if beyond:
+            found += connection.execute(
                 "SELECT received_ns FROM alert WHERE priority = ? AND seq > ? ORDER BY seq LIMIT 1",
-                (priority, after),
-            ).fetchone()
-        )
-    ]
-    return min(found, default=None)
+                (priority, cursor),
+            ).fetchall()
+    return min((moment for (moment,) in found), default=None)
 
 
 def listed(connection: sqlite3.Connection, where: Filter, before: int | None, limit: int) -> Page:
-    """Newest first. A time becomes a sequence number by halving: received_ns grows with it."""
+    """Newest first."""
+    clauses, values = filter_clauses(connection, where)
+    if before is not None:
+        clauses.append("alert.seq < ?")
+        values.append(before)
+    query = f"{FROM_ALERT} WHERE {' AND '.join(clauses)} ORDER BY alert.seq DESC LIMIT ?"
+    alerts = [to_alert(row) for row in connection.execute(query, (*values, limit + 1))]
+    more = len(alerts) > limit
+    return Page(alerts[:limit], alerts[limit - 1].seq if more else None)
+
+
+def filter_clauses(connection: sqlite3.Connection, where: Filter) -> tuple[list[str], list[Any]]:
+    """SQL. A time becomes a sequence number by halving: received_ns grows with it."""
     clauses, values = ["1"], list[Any]()
     if where.priorities is not None:
         clauses.append(f"priority IN ({','.join('?' * len(where.priorities))})")
@@ -127,13 +152,7 @@ def listed(connection: sqlite3.Connection, where: Filter, before: int | None, li
     if where.until_ns is not None:
         clauses.append("alert.seq < ?")
         values.append(seq_at(connection, where.until_ns))
-    if before is not None:
-        clauses.append("alert.seq < ?")
-        values.append(before)
-    query = f"{_FROM} WHERE {' AND '.join(clauses)} ORDER BY alert.seq DESC LIMIT ?"
-    alerts = [to_alert(row) for row in connection.execute(query, (*values, limit + 1))]
-    more = len(alerts) > limit
-    return Page(alerts[:limit], alerts[limit - 1].seq if more else None)
+    return clauses, values
 
 
 def counts(connection: sqlite3.Connection, since_ns: int, most: int) -> list[int]:
@@ -173,7 +192,7 @@ def by_id(connection: sqlite3.Connection, alert_id: str) -> Alert | None:
         near = milliseconds * 10**6
         low = seq_at(connection, near - _CLOCK_SLACK_NS)
         high = seq_at(connection, near + _CLOCK_SLACK_NS)
-        query = f"{_FROM} WHERE id = ? AND alert.seq >= ? AND alert.seq <= ?"
+        query = f"{FROM_ALERT} WHERE id = ? AND alert.seq >= ? AND alert.seq <= ?"
         row = connection.execute(query, (alert_id, low, high)).fetchone()
         if row:
             return to_alert(row)
@@ -181,7 +200,10 @@ def by_id(connection: sqlite3.Connection, alert_id: str) -> Alert | None:
     found = connection.execute(
         "SELECT seq FROM alert WHERE id = ? ORDER BY seq DESC LIMIT 1", (alert_id,)
     ).fetchone()
-    return next(iter(by_seq(connection, [found[0]])), None) if found else None
+    if found:
+        return next(iter(by_seq(connection, [found[0]])), None)
+    left = connection.execute(f"{_LEFT} WHERE id = ? ORDER BY seq DESC LIMIT 1", (alert_id,)).fetchone()
+    return to_alert(left) if left else None
 
 
 def generations(connection: sqlite3.Connection) -> list[Generation]:
@@ -189,61 +211,12 @@ def generations(connection: sqlite3.Connection) -> list[Generation]:
     return [Generation(number, output, seq, json.loads(text)) for number, output, seq, text in rows]
 
 
-def fates(connection: sqlite3.Connection, alerts: Sequence[Alert], judge: Judge) -> dict[int, list[Fate]]:
-    """One fate for every output that had a routing when the alert was journalled."""
-    if not alerts:
-        return {}
-    by_output: dict[str, list[Generation]] = {}
-    for generation in generations(connection):
-        by_output.setdefault(generation.output, []).append(generation)
-    found: dict[int, list[Fate]] = {alert.seq: [] for alert in alerts}
-    for output, history in by_output.items():
-        rows = _rows(connection, output, [alert.seq for alert in alerts])
-        cursors = dict(connection.execute("SELECT priority, cursor FROM lane WHERE output = ?", (output,)))
-        for alert in alerts:
-            fate = rows.get(alert.seq) or _derived(connection, output, history, alert, judge, cursors)
-            if fate is not None:
-                found[alert.seq].append(fate)
-    return found
-
-
-def _rows(connection: sqlite3.Connection, output: str, seqs: Sequence[int]) -> dict[int, Fate]:
-    rows = connection.execute(
-        "SELECT seq, state, at_ns, attempts, why, reply, receipt, confirmed, next_try_ns FROM fate"
-        " WHERE output = ? AND seq IN (SELECT value FROM json_each(?))",
-        (output, json.dumps(list(seqs))),
-    )
-    return {
-        seq: Fate(output, State(state), at, attempts, why, reply, receipt, bool(confirmed), next_try)
-        for seq, state, at, attempts, why, reply, receipt, confirmed, next_try in rows
-    }
-
-
-def _derived(
-    connection: sqlite3.Connection,
-    output: str,
-    history: Sequence[Generation],
-    alert: Alert,
-    judge: Judge,
-    cursors: Mapping[int, int],
-) -> Fate | None:
-    in_force = [generation for generation in history if generation.from_seq < alert.seq]
-    if not in_force or in_force[-1].routing == REMOVED:
-        return None
-    why = judge(in_force[-1].routing, alert)
-    if why is not None:
-        return Fate(output, State.NOT_ROUTED, why=why)
-    row = connection.execute(
-        "SELECT to_seq, at_ns, confirmed FROM delivered WHERE output = ? AND priority = ? AND from_seq <= ?"
-        " ORDER BY from_seq DESC LIMIT 1",
-        (output, alert.priority, alert.seq),
-    ).fetchone()
-    if row and row[0] >= alert.seq:
-        return Fate(output, State.DELIVERED, at_ns=row[1], attempts=1, confirmed=bool(row[2]))
-    if alert.seq <= cursors.get(alert.priority, 0):
-        # The cursor passed it without a delivery: the worker's judgement was "not routed".
-        return Fate(output, State.NOT_ROUTED, why="not routed when it was judged")
-    return Fate(output, State.WAITING)
+def expired(connection: sqlite3.Connection, before: int | None, limit: int) -> Page:
+    """What is left of alerts that were owed, newest first."""
+    query = f"{_LEFT} WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+    rows = connection.execute(query, (2**62 if before is None else before, limit + 1))
+    alerts = [to_alert(row) for row in rows]
+    return Page(alerts[:limit], alerts[limit - 1].seq if len(alerts) > limit else None)
 
 
 def refused(connection: sqlite3.Connection, limit: int) -> list[dict[str, object]]:

@@ -1,6 +1,8 @@
 """The journal's tables, and how an older file becomes one of today.
 
-Steps are numbered and only ever added; `PRAGMA user_version` says which have been taken.
+Steps are numbered and only ever added; `PRAGMA user_version` says which have been taken. Each takes the same
+time whatever the size of the file: it makes tables and columns. What has to be filled in for alerts that are
+there already is filled in behind ingest, from a mark on (`counted`), as it goes on for new ones.
 """
 
 from __future__ import annotations
@@ -78,6 +80,35 @@ STEPS: tuple[str, ...] = (
         n INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, received_from TEXT NOT NULL,
         reason TEXT NOT NULL, body BLOB NOT NULL
     ) STRICT;
+    """,
+    """
+    ALTER TABLE fate ADD COLUMN request TEXT;  -- of a dead letter: method, host, size
+    -- Closed by a person, whole: every alert of the lane from..to that was owed.
+    CREATE TABLE passed (
+        output TEXT NOT NULL, priority INTEGER NOT NULL, from_seq INTEGER NOT NULL,
+        to_seq INTEGER NOT NULL, at_ns INTEGER NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL,
+        PRIMARY KEY (output, priority, from_seq)
+    ) STRICT, WITHOUT ROWID;
+    -- What is left of an alert that retention took while `outputs` (a JSON list) were owed it.
+    CREATE TABLE expired (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL, time_ns INTEGER NOT NULL, received_ns INTEGER NOT NULL,
+        priority INTEGER NOT NULL, rule TEXT NOT NULL, source TEXT NOT NULL, hostname TEXT NOT NULL,
+        received_from TEXT NOT NULL, at_ns INTEGER NOT NULL, outputs TEXT NOT NULL
+    ) STRICT;
+    -- Who fills the journal: counted behind ingest, up to the alert in `counted`.
+    CREATE TABLE share (
+        received_from TEXT NOT NULL, rule TEXT NOT NULL, priority INTEGER NOT NULL,
+        alerts INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        PRIMARY KEY (received_from, rule, priority)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE counted (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
+    INSERT INTO counted VALUES (1, 0);
+
+    CREATE TABLE audit (
+        n INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+        detail TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
 )
 VERSION = len(STEPS)

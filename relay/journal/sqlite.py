@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from relay.alert import PRIORITIES, Alert
-from relay.journal import named, queries
+from relay.journal import fates, named, queries
 from relay.journal.base import (
     Appended,
     Depth,
@@ -24,18 +22,20 @@ from relay.journal.base import (
     Generation,
     Lane,
     NewAlert,
-    Orphan,
     Page,
     Pending,
     Settlement,
 )
 from relay.journal.dedup import Dedup
+from relay.journal.desk import Desk
+from relay.journal.gate import Gate
 from relay.journal.lanes import LaneState
-from relay.journal.lock import DataDirError, DataDirLock
-from relay.journal.schema import connect, upgrade
+from relay.journal.lock import DataDirLock
+from relay.journal.opening import FILE, prepare
+from relay.journal.schema import connect
+from relay.journal.tail import Tail
 from relay.journal.writer import Job, Stats, Writer
 
-FILE = "journal.db"
 READERS = 3
 FATES_WAIT = 0.002
 """Seconds that a few fates wait for an alert to share its commit: else the next alert waits for theirs."""
@@ -51,41 +51,13 @@ REFUSED_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
-class Tail:
-    """The newest alerts of one priority, in order; everything of the lane after `complete_after`."""
-
-    def __init__(self, complete_after: int) -> None:
-        self.alerts: deque[Alert] = deque()
-        self.complete_after = complete_after
-        self.bytes = 0
-
-    def add(self, alert: Alert, limit: int) -> None:
-        self.alerts.append(alert)
-        self.bytes += len(alert.raw)
-        while self.bytes > limit:
-            gone = self.alerts.popleft()
-            self.bytes -= len(gone.raw)
-            self.complete_after = gone.seq
-
-    def after(self, seq: int, limit: int) -> list[Alert] | None:
-        """The next alerts after `seq`; None if they may have left memory."""
-        if seq < self.complete_after:
-            return None
-        found: list[Alert] = []
-        for alert in reversed(self.alerts):
-            if alert.seq <= seq:
-                break
-            found.append(alert)
-        found.reverse()
-        return found[:limit]
-
-
-class Journal:
+class Journal(Desk):
     """Open with `await Journal.open(data_dir)`, close with `await close()`. One event loop uses it."""
 
     def __init__(self, data_dir: Path, lock: DataDirLock, writer: Writer, judge: queries.Judge) -> None:
         self.data_dir = data_dir
         self.judge = judge
+        self.reopened: Callable[[str], None] = lambda output: None
         self._lock = lock
         self._writer = writer
         self._path = writer.path
@@ -107,6 +79,7 @@ class Journal:
         self._tails = [Tail(writer.newest) for _ in PRIORITIES]
         self._lanes: dict[Lane, LaneState] = {}
         self._loading: dict[Lane, asyncio.Task[LaneState]] = {}
+        self._gate = Gate()  # inside: lanes are read from the file; alone: alerts go, or rows are re-opened
         self._generations: list[Generation] = []
 
     @classmethod
@@ -122,7 +95,7 @@ class Journal:
 
         `judge` says why a routing (the text of a generation) leaves an alert out, or None.
         """
-        lock, connection, newest = _prepare(data_dir)
+        lock, connection, newest = prepare(data_dir)
         path = data_dir / FILE
         loop = asyncio.get_running_loop()
         dedup = Dedup.load(connection, int(dedup_window_s * 1e9))
@@ -139,7 +112,9 @@ class Journal:
         return journal
 
     async def close(self) -> None:
-        """Commit what was handed over, and give the directory free."""
+        """Commit what was handed over, and give the directory free. Once is enough; again does nothing."""
+        if self._closing:
+            return
         self._closing = True
         self._hand_over()
         await asyncio.to_thread(self._readers.shutdown)
@@ -183,23 +158,27 @@ class Journal:
             return []
         found = self._tails[lane.priority].after(position, limit)
         if found is None:
-            found = await self._read(queries.lane_after, lane.priority, position, limit)
-        state = await self._lane(lane)  # it may have been loaded again meanwhile
-        if position == max(after, state.read_to):
+            async with self._gate.together():
+                found = await self._read(queries.lane_after, lane.priority, position, limit)
+                state = self._lanes.get(lane, state)  # it may have been loaded again meanwhile
+                if position == max(after, state.read_to):
+                    state.extend([alert.seq for alert in found])
+        else:
             state.extend([alert.seq for alert in found])
-        return found
+        mine = [alert for alert in found if alert.seq not in state.open] if state.open else found
+        return mine if mine or not found else await self.read(lane, found[-1].seq, limit)
 
     async def fetch(self, seqs: Sequence[int]) -> Sequence[Alert]:
         return await self._read(queries.by_seq, list(seqs))
 
-    async def pending(self, lane: Lane) -> Sequence[Pending]:
-        return await self._read(queries.pending, lane)
+    async def pending(self, lane: Lane, after: int = 0, limit: int | None = None) -> Sequence[Pending]:
+        return await self._read(queries.pending, lane, after, limit)
 
     async def settle(self, lane: Lane, settlements: Sequence[Settlement]) -> None:
         state = await self._lane(lane)
         plan = state.settle(settlements)
         try:
-            await self._submit(plans=[plan], fates=len(settlements))
+            state.closed_late(await self._submit(plans=[plan], fates=len(settlements)))
         except BaseException:
             self._lanes.pop(lane, None)  # memory is ahead of the file: read it again
             raise
@@ -221,7 +200,7 @@ class Journal:
         return await self._read(queries.by_id, alert_id)
 
     async def fates(self, alerts: Sequence[Alert]) -> Mapping[int, Sequence[Fate]]:
-        return await self._read(queries.fates, alerts, self.judge)
+        return await self._read(fates.fates, alerts, self.judge)
 
     async def counts(self, since_ns: int, most: int) -> Sequence[int]:
         return await self._read(queries.counts, since_ns, most)
@@ -232,9 +211,11 @@ class Journal:
         if not any(waiting):
             return Depth(0, None)
         firsts = [
-            (state.lane.priority, state.cursor) for state, count in zip(states, waiting, strict=True) if count
+            (state.lane.priority, state.cursor, count > state.late)
+            for state, count in zip(states, waiting, strict=True)
+            if count
         ]
-        return Depth(sum(waiting), await self._read(queries.oldest_unsettled, firsts))
+        return Depth(sum(waiting), await self._read(queries.oldest_unsettled, output, firsts))
 
     async def generation(
         self, output: str, routing: Mapping[str, str], *, since_ns: int | None = None
@@ -264,10 +245,6 @@ class Journal:
         for priority in range(len(PRIORITIES)):
             self._lanes.pop(Lane(output, priority), None)
 
-    async def orphans(self) -> Sequence[Orphan]:
-        gone = named.removed(self._generations)
-        return await self._read(named.orphans, gone) if gone else []
-
     async def generations(self) -> Sequence[Generation]:
         return tuple(self._generations)
 
@@ -282,7 +259,14 @@ class Journal:
     async def refused(self, limit: int) -> Sequence[Mapping[str, object]]:
         return await self._read(queries.refused, limit)
 
+    async def expired(self, *, before: int | None = None, limit: int = 50) -> Page:
+        """What is left of alerts that retention took while they were owed, newest first."""
+        return await self._read(queries.expired, before, limit)
+
     # Inside
+
+    def _now(self) -> int:
+        return self._writer.clock()
 
     async def _submit(self, **job: Any) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -359,11 +343,13 @@ class Journal:
         return await asyncio.shield(task)
 
     async def _load(self, lane: Lane) -> LaneState:
-        newest, appended = self._newest, self._appended[lane.priority]
-        cursor, beyond, order, closed, opened = await self._read(queries.lane_numbers, lane, newest)
-        state = LaneState(lane, cursor, beyond - len(closed) - appended, order, 0, closed, opened)
-        self._lanes[lane] = state
-        return state
+        async with self._gate.together():
+            newest, appended = self._newest, self._appended[lane.priority]
+            cursor, beyond, order, closed, opened, late = await self._read(queries.lane_numbers, lane, newest)
+            balance = beyond - len(closed) - appended + late
+            state = LaneState(lane, cursor, balance, order, 0, closed, opened, late)
+            self._lanes[lane] = state
+            return state
 
     async def _read(self, function: Callable[..., T], *args: Any) -> T:
         def call() -> T:
@@ -374,33 +360,6 @@ class Journal:
             return function(connection, *args)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
-
-
-def _prepare(data_dir: Path) -> tuple[DataDirLock, sqlite3.Connection, int]:
-    """Lock the directory, make or upgrade the file; also the highest number ever given."""
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data_dir.chmod(0o700)
-        lock = DataDirLock(data_dir)
-    except PermissionError as error:
-        raise DataDirError(
-            f"{error.filename} cannot be used by user {os.geteuid()}: {error.strerror};"
-            f" it must belong to that user, such as after chown -R {os.geteuid()}:{os.getegid()} {data_dir}"
-        ) from None
-    path = data_dir / FILE
-    try:
-        if not path.exists():  # to close a file that SQLite has open would give up its locks (POSIX)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        connection = connect(path)
-        upgrade(connection, path)
-        (newest,) = connection.execute(
-            "SELECT max((SELECT coalesce(max(seq), 0) FROM alert), (SELECT seq FROM high_water),"
-            " (SELECT coalesce(max(cursor), 0) FROM lane))"
-        ).fetchone()
-    except BaseException:
-        lock.release()
-        raise
-    return lock, connection, newest
 
 
 def _alert(new: NewAlert, answer: Appended) -> Alert:

@@ -14,9 +14,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from relay.journal import transaction
-from relay.journal.base import JournalFullError, NewAlert, State
+from relay.journal.base import JournalFullError, NewAlert
 from relay.journal.dedup import Dedup
 from relay.journal.lanes import Plan
+from relay.journal.plans import write_plan
 from relay.journal.schema import connect
 
 BATCH_ALERTS = 1024
@@ -138,8 +139,8 @@ class Writer:
             answers = transaction.append(self.connection, job.alerts, first, self.clock(), self.dedup)
             self.newest += sum(not answer.duplicate for answer in answers)
             return answers
-        for plan in job.plans:
-            write_plan(self.connection, plan)
+        if job.plans:
+            return sum(write_plan(self.connection, plan) for plan in job.plans)
         return job.call(self.connection) if job.call else None
 
     def _verify(self) -> None:
@@ -174,45 +175,3 @@ def _explained(error: Exception) -> Exception:
         full.__cause__ = error
         return full
     return error
-
-
-def write_plan(connection: sqlite3.Connection, plan: Plan) -> None:
-    """The rows of one settle."""
-    output, priority = plan.lane.output, plan.lane.priority
-    for run in plan.new:
-        connection.execute(
-            "INSERT OR REPLACE INTO delivered VALUES (?, ?, ?, ?, ?, ?)",
-            (output, priority, run.from_seq, run.to_seq, run.at_ns, int(run.confirmed)),
-        )
-    for run in plan.longer:
-        connection.execute(
-            "UPDATE delivered SET to_seq = ?, at_ns = ? WHERE output = ? AND priority = ? AND from_seq = ?",
-            (run.to_seq, run.at_ns, output, priority, run.from_seq),
-        )
-    for one in plan.rows:
-        connection.execute(
-            "INSERT INTO fate VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " state = excluded.state, at_ns = excluded.at_ns, first_try_ns = excluded.first_try_ns,"
-            " attempts = excluded.attempts,"
-            " confirmed = excluded.confirmed, next_try_ns = excluded.next_try_ns, why = excluded.why,"
-            " reply = excluded.reply, receipt = excluded.receipt, ref = coalesce(excluded.ref, ref)",
-            (
-                output,
-                one.seq,
-                priority,
-                one.state.value,
-                one.at_ns,
-                one.first_try_ns or one.at_ns,
-                one.attempts,
-                int(one.confirmed),
-                one.next_try_ns if one.state is State.RETRYING else None,
-                one.why,
-                one.reply,
-                one.receipt,
-                one.ref,
-            ),
-        )
-    connection.execute(
-        "INSERT INTO lane VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cursor = max(cursor, excluded.cursor)",
-        (output, priority, plan.cursor),
-    )
