@@ -31,6 +31,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 BODY_MOST = 5 * 2**20
 """Bytes of a request's body, packed or not; an alert of Falco has one or two thousand."""
 BATCH_MOST = 10_000
+PARTS_MOST = 256
+"""Packed parts in one body: what follows each is copied once."""
 FULL_WAIT = 5.0
 """Seconds that a request waits for a journal that cannot be written: Falco's only thread waits with it."""
 FULL_PAUSE = 0.25
@@ -262,26 +264,51 @@ def _unavailable(reason: str) -> HttpError:
 
 
 def _unpacked(body: bytes, encoding: bytes) -> bytes:
-    """gzip, deflate and zstd; never more than BODY_MOST bytes, whatever it claims to unpack to."""
+    """gzip, deflate and zstd; never more than BODY_MOST bytes, whatever it claims to unpack to.
+
+    Packed parts one after the other are one body (RFC 1952, RFC 8878): none is left out in silence.
+    """
     name = encoding.decode("latin-1").strip().lower()
     if name == "identity":
         return body
+    if name not in {"gzip", "x-gzip", "deflate", "zstd"}:
+        raise HttpError(415, "Content-Encoding is not known; use gzip, deflate or zstd", body)
+    whole, rest = b"", body
     try:
-        if name in {"gzip", "x-gzip", "deflate"}:
-            unpacker = zlib.decompressobj(wbits=31 if "gzip" in name else 15)
-            whole = unpacker.decompress(body, BODY_MOST + 1)
-            if len(whole) <= BODY_MOST and not unpacker.eof:
-                raise HttpError(400, f"the {name} body ends too early", body)
-        elif name == "zstd":
-            reader = zstandard.ZstdDecompressor(max_window_size=2**23).stream_reader(body)
-            whole = reader.read(BODY_MOST + 1)
-        else:
-            raise HttpError(415, "Content-Encoding is not known; use gzip, deflate or zstd", body)
+        for _ in range(PARTS_MOST):
+            part, rest = (_zstd if name == "zstd" else _zlib)(rest, name, BODY_MOST + 1 - len(whole))
+            whole += part
+            if len(whole) > BODY_MOST:
+                raise HttpError(413, f"the unpacked body is larger than {BODY_MOST} bytes", body)
+            if not rest:
+                return whole
+    except EOFError:
+        raise HttpError(400, f"the {name} body ends too early", body) from None
     except (zlib.error, zstandard.ZstdError):
         raise HttpError(400, f"the body is not {name}", body) from None
-    if len(whole) > BODY_MOST:
-        raise HttpError(413, f"the unpacked body is larger than {BODY_MOST} bytes", body)
-    return whole
+    raise HttpError(413, f"the body has more than {PARTS_MOST} packed parts", body)
+
+
+def _zlib(packed: bytes, name: str, most: int) -> tuple[bytes, bytes]:
+    """The first part, at most so many bytes of it, and what follows. Raises EOFError if it has no end."""
+    unpacker = zlib.decompressobj(wbits=31 if "gzip" in name else 15)
+    part = unpacker.decompress(packed, most)
+    if len(part) < most and not unpacker.eof:
+        raise EOFError
+    return part, unpacker.unused_data.lstrip(b"\0")  # gzip may be padded
+
+
+def _zstd(packed: bytes, name: str, most: int) -> tuple[bytes, bytes]:
+    """As `_zlib`. Only the reader can be stopped, only the object sees that the end is missing."""
+    kind = zstandard.ZstdDecompressor(max_window_size=2**23)
+    part = kind.stream_reader(packed).read(most)
+    if len(part) == most:
+        return part, b""
+    unpacker = kind.decompressobj()
+    part = unpacker.decompress(packed)
+    if not unpacker.eof:
+        raise EOFError
+    return part, unpacker.unused_data
 
 
 def _array(body: bytes) -> list[bytes]:

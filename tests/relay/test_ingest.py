@@ -219,6 +219,26 @@ async def test_packed_bodies(app: Application, client: httpx.AsyncClient, encodi
     assert (await client.post("/", content=b"not packed", headers=headers)).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.ZstdCompressor().compress)],
+)
+async def test_packed_parts_are_one_body(
+    app: Application, client: httpx.AsyncClient, encoding: str, pack: Any
+) -> None:
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/x-ndjson"}
+    lines = [orjson.dumps(GOOD | {"rule": f"rule {n}"}) + b"\n" for n in range(3)]
+    whole = b"".join(map(pack, lines))
+    reply = await client.post("/", content=whole, headers=headers)
+    assert reply.json() == {"accepted": 3, "refused": []}
+    for bad in (whole[:-1], whole[:-6], whole + b"junk", pack(b"") * 1000):
+        reply = await client.post("/", content=bad, headers=headers)
+        assert reply.status_code in {400, 413}, bad
+    bomb = pack(b"\n") + pack(b"0" * (BODY_MOST - 1)) + pack(b"0")
+    assert (await client.post("/", content=bomb, headers=headers)).status_code == 413
+    assert len(await stored(app)) == 3
+
+
 async def test_unknown_encoding(client: httpx.AsyncClient) -> None:
     reply = await client.post("/", content=b"x", headers={"Content-Encoding": "br"})
     assert reply.status_code == 415
