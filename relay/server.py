@@ -17,12 +17,13 @@ from uvicorn.server import HANDLED_SIGNALS
 from relay import log as logs
 from relay.app import Relay, create_app
 from relay.config import RelayConfig
+from relay.connection import Connection
 from relay.journal import DataDirError, SchemaError
 
 START_ERROR = 3
 HTTP: dict[str, Any] = {
     "loop": "uvloop",
-    "http": "httptools",
+    "http": Connection,
     "ws": "none",
     "access_log": False,
     "log_config": None,

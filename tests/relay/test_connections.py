@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
+from relay.connection import REQUEST_SECONDS, Connection
+from relay.server import HTTP
 from tests.relay.process import free_port, ready, start
 
 ALERT = json.dumps({"rule": "r", "priority": "Error", "output": "o", "output_fields": {}}).encode()
@@ -118,6 +123,91 @@ async def test_a_huge_body_is_answered_before_its_end(port: int) -> None:
             peer.sendall(b"x" * 100_000)
         status, said = reply(peer)
         assert (status, b"larger than" in said) == (413, True)
+
+
+@pytest.mark.parametrize(
+    "start_of",
+    [
+        b"POST /",
+        head()[:-2] + b"X: ",
+        head("Transfer-Encoding: chunked") + b"0\r\nX: ",
+        head("Transfer-Encoding: chunked") + b"1;",
+    ],
+    ids=["path", "header", "trailer", "chunk"],
+)
+async def test_what_the_parser_holds_back_is_bounded(port: int, start_of: bytes) -> None:
+    with connection(port) as peer:
+        peer.sendall(start_of)
+        with pytest.raises(OSError, match=r"Connection reset|Broken pipe"):
+            peer.sendall(b"x" * 64_000_000)
+
+
+async def test_many_headers_are_bounded(port: int) -> None:
+    with connection(port) as peer:
+        peer.sendall(head()[:-2])
+        with pytest.raises(OSError, match=r"Connection reset|Broken pipe"):
+            peer.sendall((b"X: " + b"x" * 4000 + b"\r\n") * 16_000)
+
+
+async def test_a_sender_that_would_like_http_2(port: int) -> None:
+    """As curl --http2 and Java's client do; the parser alone drops the body."""
+    wish = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"]
+    request = head(f"Content-Length: {len(ALERT)}", *wish) + ALERT
+    with connection(port) as peer:
+        for cut in (len(request), len(request) - 10, 30):
+            peer.sendall(request[:cut])
+            peer.sendall(request[cut:])
+            assert reply(peer)[0] == 200
+        peer.sendall(request * 3)
+        said = b""
+        while said.count(b"HTTP/1.1 200") < 3:
+            said += peer.recv(65536) or pytest.fail(f"closed after {said!r}")
+    assert accepted(port) == 6
+
+
+class Loop:
+    """Only what a connection asks of it for its time limits."""
+
+    def __init__(self) -> None:
+        self.timers: list[Mock] = []
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Mock:
+        timer = Mock(seconds=seconds, call=call)
+        timer.cancel.side_effect = lambda: self.timers.remove(timer)
+        self.timers.append(timer)
+        return timer
+
+    def create_task(self, task: Coroutine[None, None, None]) -> Mock:
+        task.close()
+        return Mock()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "late"),
+    [
+        ([], True),
+        ([b"P"], True),
+        ([head("Content-Length: 5"), b"x"], True),
+        ([head("Transfer-Encoding: chunked"), b"1\r\nx\r\n", b"0\r\n"], True),
+        ([head("Content-Length: 5"), b"x", b"xxxx"], False),
+        ([head("Content-Length: 5") + b"xxxxx"], False),
+        ([head("Content-Length: 5") + b"xxxxx", b"\r\n"], True),
+    ],
+)
+def test_a_request_has_to_be_whole_in_time(pieces: list[bytes], late: bool) -> None:
+    loop, transport = Loop(), Mock()
+    transport.is_closing.return_value = False
+    config = uvicorn.Config(Mock(), **HTTP)
+    made = Connection(config, ServerState(), {}, loop)  # type: ignore[arg-type]
+    made.connection_made(transport)
+    for piece in pieces:
+        made.data_received(piece)
+    assert len(loop.timers) == int(late)
+    transport.close.assert_not_called()
+    for timer in list(loop.timers):
+        assert timer.seconds == REQUEST_SECONDS
+        timer.call()
+    assert transport.close.called == late
 
 
 async def test_a_second_relay_says_who_has_the_directory(port: int, tmp_path: Path) -> None:
