@@ -26,7 +26,8 @@ class DataDirLock:
                 f"{data_dir} is on {kind}: SQLite's locks and syncs are not safe there; use a local disk"
             )
         path = data_dir / "lock"
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Not what a link points to: it is emptied, perhaps by root.
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

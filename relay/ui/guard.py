@@ -101,7 +101,10 @@ class Access:
         if origin is None:
             return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
         ours = {headers.get("host", "").lower(), urlsplit(self.general.public_url or "").netloc.lower()}
-        return urlsplit(origin).netloc.lower() in ours - {""}
+        try:
+            return urlsplit(origin).netloc.lower() in ours - {""}
+        except ValueError:  # half of an IPv6 address, say
+            return False
 
 
 class Guard:

@@ -51,7 +51,8 @@ class LoginStore:
     def __init__(self, data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = data_dir / FILE
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Root may not give away, for the owner of the directory, what a link there points to.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             owner = data_dir.stat()
             if os.geteuid() == 0 and os.fstat(file).st_uid != owner.st_uid:

@@ -270,6 +270,15 @@ def test_a_remote_file_system_is_refused(tmp_path: Path, kind: str, mount: str, 
         DataDirLock(folder / "data", mounts).release()
 
 
+def test_the_lock_is_not_what_a_link_points_to(tmp_path: Path) -> None:
+    other = tmp_path / "passwd"
+    other.write_text("root")
+    (tmp_path / "lock").symlink_to(other)
+    with pytest.raises(OSError, match="lock"):
+        DataDirLock(tmp_path)
+    assert other.read_text() == "root"
+
+
 async def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
     await (await Journal.open(tmp_path / "data")).close()
     database = sqlite3.connect(tmp_path / "data" / "journal.db")

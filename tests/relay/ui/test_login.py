@@ -242,6 +242,16 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         LoginStore(tmp_path)
 
 
+def test_a_link_to_another_file_is_not_followed(tmp_path: Path) -> None:
+    """Root would give that file to the owner of the directory."""
+    other = tmp_path / "shadow"
+    other.touch(0o600)
+    (tmp_path / "login.db").symlink_to(other)
+    with pytest.raises(OSError, match=r"login\.db"):
+        LoginStore(tmp_path)
+    assert other.stat().st_size == 0
+
+
 class TestBehindHttps:
     @pytest.fixture
     def config_text(self) -> str:
@@ -273,6 +283,8 @@ class TestBehindHttps:
 FORGED = [
     {"Origin": "http://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://[::1"},
+    {"Origin": "http://127.0.0.1:2801@evil.example"},
     {"Origin": "http://127.0.0.1:9999"},
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
