@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from relay.alert import Alert
@@ -11,6 +11,10 @@ from relay.journal.base import Lane
 
 URGENT_TURNS = 7
 """Of eight turns; the eighth goes to the other lanes, one after another, so that nothing starves."""
+
+
+FRESH_BYTES = 2**20
+"""Of alerts that were read and not begun; beyond it no more are read of the lane."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class LaneBuffer:
     lane: Lane
     position: int  # read up to here
     fresh: deque[Alert] = field(default_factory=deque)
+    held: int = 0  # bytes of `fresh`
     open: dict[int, Open] = field(default_factory=dict)
     due: deque[Open] = field(default_factory=deque)
     trying: int = 0  # of `open`, those that are in a request now
@@ -51,16 +56,24 @@ class LaneBuffer:
             if one.seq not in queued and one.next_try_ns >= 0:
                 self.due.append(one)
 
+    def put(self, alerts: Iterable[Alert]) -> None:
+        for alert in alerts:
+            self.fresh.append(alert)
+            self.held += len(alert.raw)
+
+    def put_back(self, alert: Alert) -> None:
+        self.fresh.appendleft(alert)
+        self.held += len(alert.raw)
+
     def take_fresh(self, alerts: int, size: int) -> list[Alert]:
         """Up to so many alerts, and bytes; at least one."""
         fresh = self.fresh
-        if alerts == 1:
-            return [fresh.popleft()]
         taken = [fresh.popleft()]
         held = len(taken[0].raw)
-        while fresh and len(taken) < alerts and held + len(fresh[0].raw) <= size:
+        while len(taken) < alerts and fresh and held + len(fresh[0].raw) <= size:
             held += len(fresh[0].raw)
             taken.append(fresh.popleft())
+        self.held -= held
         return taken
 
     def take_due(self, alerts: int) -> list[Open]:

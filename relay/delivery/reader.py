@@ -9,7 +9,7 @@ import structlog
 
 from relay.alert import PRIORITIES, Alert
 from relay.delivery.clock import Clock
-from relay.delivery.lanes import LaneBuffer, Open
+from relay.delivery.lanes import FRESH_BYTES, LaneBuffer, Open
 from relay.delivery.recorder import Recorder
 from relay.delivery.retry import LONGEST
 from relay.journal.base import Lane, Log, Settlement, State
@@ -101,6 +101,7 @@ class Reader:
         """There is more in the journal, and room for it."""
         return (
             len(lane.fresh) < LOW_WATER
+            and lane.held < FRESH_BYTES
             and len(lane.open) < OPEN_MOST
             and self._journal.newest(lane.lane.priority) > lane.position
             and self._recorder.owed(lane.lane) < UNSETTLED_MOST
@@ -113,7 +114,7 @@ class Reader:
                 return
             lane.position = alerts[-1].seq
             if self._why_not is None:
-                lane.fresh.extend(alerts)
+                lane.put(alerts)
             else:
                 self._route(lane, alerts, self._why_not)
             self._filled()
@@ -123,7 +124,7 @@ class Reader:
         left_out = []
         for alert in alerts:
             if why_not(alert) is None:
-                lane.fresh.append(alert)
+                lane.put([alert])
             else:
                 left_out.append(Settlement(alert.seq, State.NOT_ROUTED, now_ns))
         self._recorder.add(lane.lane, left_out)

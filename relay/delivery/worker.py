@@ -257,7 +257,7 @@ class Worker:
             else:
                 settled.append(self._failed(work.lane, alert, outcome, known, now_ns, next_ns))
         for alert in reversed(again):
-            work.lane.fresh.appendleft(alert)
+            work.lane.put_back(alert)
         self._recorder.add(work.lane.lane, settled, sent=True)
         self._reader.look_if_wanted(work.lane)
         self._pump()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from relay.alert import PRIORITIES, Alert
@@ -25,6 +26,10 @@ _LEFT = (
     f" CAST('{EXPIRED}' AS BLOB) FROM expired"
 )
 _CLOCK_SLACK_NS = 10 * 60 * 10**9
+LANE_BYTES = 2**20
+"""Bodies that are read of a lane at once, and one more: the largest have 5 MiB."""
+PAGE_BYTES = 16 * 2**20
+"""The same for a page of a list, which then has fewer rows."""
 
 
 def to_alert(row: Sequence[Any]) -> Alert:
@@ -46,12 +51,25 @@ def to_alert(row: Sequence[Any]) -> Alert:
 
 def lane_after(connection: sqlite3.Connection, priority: int, after: int, limit: int) -> list[Alert]:
     query = f"{FROM_ALERT} WHERE priority = ? AND alert.seq > ? ORDER BY alert.seq LIMIT ?"
-    return [to_alert(row) for row in connection.execute(query, (priority, after, limit))]
+    return _up_to(LANE_BYTES, connection.execute(query, (priority, after, limit)))
 
 
-def by_seq(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[Alert]:
+def by_seq(connection: sqlite3.Connection, seqs: Sequence[int], size: int | None = None) -> list[Alert]:
     query = f"{FROM_ALERT} WHERE alert.seq IN (SELECT value FROM json_each(?)) ORDER BY alert.seq"
-    return [to_alert(row) for row in connection.execute(query, (json.dumps(list(seqs)),))]
+    return _up_to(size, connection.execute(query, (json.dumps(list(seqs)),)))
+
+
+def _up_to(size: int | None, rows: sqlite3.Cursor) -> list[Alert]:
+    """The first that together have so many bytes, the one that reaches it too; all without a size."""
+    found = []
+    with closing(rows):  # what is not read must not keep the transaction open
+        for row in rows:
+            found.append(to_alert(row))
+            if size is not None:
+                size -= len(found[-1].raw)
+                if size <= 0:
+                    break
+    return found
 
 
 def lane_numbers(
@@ -124,15 +142,19 @@ def oldest_unsettled(
 
 
 def listed(connection: sqlite3.Connection, where: Filter, before: int | None, limit: int) -> Page:
-    """Newest first."""
+    """Newest first; fewer than `limit` where their bodies are large."""
     clauses, values = filter_clauses(connection, where)
     if before is not None:
         clauses.append("alert.seq < ?")
         values.append(before)
     query = f"{FROM_ALERT} WHERE {' AND '.join(clauses)} ORDER BY alert.seq DESC LIMIT ?"
-    alerts = [to_alert(row) for row in connection.execute(query, (*values, limit + 1))]
-    more = len(alerts) > limit
-    return Page(alerts[:limit], alerts[limit - 1].seq if more else None)
+    with closing(connection.execute(query, (*values, limit))) as rows:
+        alerts = _up_to(PAGE_BYTES, rows)
+    clauses.append("alert.seq < ?")
+    more = f"SELECT 1 FROM alert WHERE {' AND '.join(clauses)} LIMIT 1"
+    if alerts and connection.execute(more, (*values, alerts[-1].seq)).fetchone():
+        return Page(alerts, alerts[-1].seq)
+    return Page(alerts, None)
 
 
 def filter_clauses(connection: sqlite3.Connection, where: Filter) -> tuple[list[str], list[Any]]:

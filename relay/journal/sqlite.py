@@ -152,7 +152,7 @@ class Journal(Desk):
         state = await self._lane(lane)
         again = state.unsettled(after, limit)
         if again:
-            return await self.fetch(again)
+            return await self._read(queries.by_seq, again, queries.LANE_BYTES)
         position = max(after, state.read_to)
         if self._by_priority[lane.priority] <= position:
             return []

@@ -29,6 +29,8 @@ ROWS_MOST = 30
 """Alerts in one message; a page is told how many there were."""
 CLIENTS_MOST = 32
 WATCH_MOST = 200
+FETCH_MOST = 50
+"""Watched alerts that are held at once: their bodies may be large."""
 """Alerts of one page whose fates are looked at again."""
 WATCH_OFTEN = 60
 """The newest of all watched ones are looked at every time, the others each fifth time."""
@@ -193,17 +195,19 @@ class Feed:
             watched = [seq for n, seq in enumerate(watched) if n < WATCH_OFTEN or seq in fresh]
         if not watched:
             return {}
-        alerts = await ledger.fetch(watched)
-        fates = await ledger.fates(alerts)
         tables = {seq for client in clients if client.one_alert for seq in client.watch}
-        found = {
-            alert.seq: (
-                self._view.badges(alert, fates[alert.seq]),
-                self._view.fate_table(alert, fates[alert.seq]) if alert.seq in tables else "",
-                _is_open(fates[alert.seq]),
-            )
-            for alert in alerts
-        }
+        found: dict[int, tuple[str, str, bool]] = {}
+        for at in range(0, len(watched), FETCH_MOST):
+            alerts = await ledger.fetch(watched[at : at + FETCH_MOST])
+            fates = await ledger.fates(alerts)
+            found |= {
+                alert.seq: (
+                    self._view.badges(alert, fates[alert.seq]),
+                    self._view.fate_table(alert, fates[alert.seq]) if alert.seq in tables else "",
+                    _is_open(fates[alert.seq]),
+                )
+                for alert in alerts
+            }
         gone = set(watched) - found.keys()
         for client in clients:
             for seq in gone & client.watch.keys():

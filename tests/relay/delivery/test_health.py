@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from relay.delivery import WorkerState
+from relay.delivery.lanes import FRESH_BYTES
 from relay.journal.base import State
 from relay.outputs.base import Batch, Delivered, Outcome, Parked, Rejected, Retry, Throttled
 from tests.relay.delivery.conftest import Begin
@@ -205,6 +206,23 @@ async def test_an_output_that_hangs_does_not_slow_another(
     assert well.times == [0.0] * 1000, "no time went by"
     assert hanging.under_way == 4
     assert set(journal.states("hanging").values()) == {None}
+
+
+@pytest.mark.parametrize(("size", "reads"), [(10, 2), (FRESH_BYTES // 40, 1)])
+async def test_fewer_alerts_are_held_when_they_are_large(
+    journal: MemoryLog, clock: FakeClock, begin: Begin, size: int, reads: int
+) -> None:
+    async def hangs(batch: Batch) -> Sequence[Outcome]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    for _ in range(1000):
+        journal.put(raw=b"x" * size)
+    worker = await begin(ScriptedOutput(clock, hangs, alerts=50, concurrency=4))
+    await clock.advance(10.0)
+    assert journal.reads == reads
+    (lane,) = [lane for lane in worker._reader.lanes if lane.lane.priority == 4]
+    assert lane.held == size * len(lane.fresh) > 0
 
 
 @pytest.mark.parametrize("output_state", ["hangs", "fails", "parked", "throttled"])

@@ -19,6 +19,7 @@ from relay.journal import DataDirError, Journal, SchemaError
 from relay.journal.base import Depth, Filter, Lane, Settlement, State
 from relay.journal.dedup import GATHERED
 from relay.journal.lock import DataDirLock
+from relay.journal.queries import LANE_BYTES, PAGE_BYTES
 from tests.relay.journal.alerts import NOW, new_alert
 
 LANE = Lane("hook", 4)
@@ -192,6 +193,43 @@ async def test_lists_filters_and_pages(journal: Journal) -> None:
     assert rest.next_before is None
     page = await journal.alerts(Filter(since_ns=1010, until_ns=1013), limit=100)
     assert [alert.received_ns for alert in page.alerts] == [1012, 1011, 1010]
+
+
+async def test_large_alerts_come_a_few_at_a_time(journal: Journal, tmp_path: Path) -> None:
+    size = LANE_BYTES // 4
+    await journal.generation("hook", {})
+    await journal.append([new_alert(n, size=size) for n in range(10)])
+    taken: list[int] = []
+    while more := await journal.read(LANE, taken[-1] if taken else 0, 100):
+        assert len(more) <= 4
+        taken += [alert.seq for alert in more]
+        await journal.settle(LANE, delivered(taken[-1]))
+    assert taken == list(range(1, 11))
+    await journal.close()
+    again = await Journal.open(tmp_path / "data")
+    left: list[int] = []
+    while more := await again.read(LANE, left[-1] if left else 0, 100):
+        assert len(more) <= 4
+        left += [alert.seq for alert in more]
+    await again.close()
+    assert 1 in left
+    assert 10 not in left
+    assert left == sorted(set(left))
+    object.__setattr__(journal, "close", _nothing)
+
+
+async def test_pages_of_large_alerts_are_shorter(journal: Journal) -> None:
+    size = PAGE_BYTES // 4
+    for n in range(10):
+        await journal.append([new_alert(n, size=size, rule=f"rule {n % 2}")])
+    before, lengths, seqs = None, list[int](), list[int]()
+    while not lengths or before is not None:
+        page = await journal.alerts(Filter(rule="rule 1"), before=before, limit=5)
+        lengths.append(len(page.alerts))
+        seqs += [alert.seq for alert in page.alerts]
+        before = page.next_before
+    assert lengths == [4, 1]
+    assert seqs == [10, 8, 6, 4, 2]
 
 
 async def test_an_alert_is_found_by_its_id(journal: Journal) -> None:
